@@ -73,7 +73,7 @@ impl GatherIndices {
     /// # Panics
     /// When one is not.
     #[inline(always)]
-    fn check_bounds(&self, last: i32) {
+    pub(crate) fn check_bounds(&self, last: i32) {
         // Negative indices are the largest as unsigned numbers.
         if self.max.iter().any(|max| *max > last as u32) {
             panic_out_of_bounds();

@@ -7,6 +7,8 @@
 #![expect(unsafe_code, reason = "each block states why it is sound; tests/layers.rs allows it in no other crate")]
 
 mod allocator;
+#[cfg(target_arch = "x86_64")]
+mod corners;
 mod dispatch;
 #[cfg(target_arch = "x86_64")]
 mod gather;
@@ -20,6 +22,8 @@ mod row;
 mod transpose;
 
 pub use allocator::retain_freed_memory;
+#[cfg(target_arch = "x86_64")]
+pub use corners::{CheckedComparison, CornerComparison, CornerPairs};
 #[cfg(target_arch = "x86_64")]
 pub use dispatch::{has_avx2, has_avx512};
 #[cfg(target_arch = "x86_64")]

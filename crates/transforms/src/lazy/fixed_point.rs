@@ -22,11 +22,13 @@ pub(super) fn fixed(voxels: f64) -> i64 {
 }
 
 /// Splits a coordinate into the voxel index below it and the interpolation weight of the next voxel.
+#[inline]
 pub(super) fn split(coordinate: i64) -> (i64, f32) {
     (coordinate >> 32, weight(coordinate as u32))
 }
 
 /// Returns the first 24 fractional digits as a number, which single precision represents exactly.
+#[inline]
 fn weight(digits: u32) -> f32 {
     (digits >> 8) as f32 * (1.0 / (1u32 << 24) as f32)
 }

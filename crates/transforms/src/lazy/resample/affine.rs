@@ -97,7 +97,7 @@ impl<'a> Resampler<'a> {
             direction,
             interior,
             votes,
-            aligned: is_aligned.then(|| AlongZ::new(&direction, interior, request.start[2], request.shape[2])),
+            aligned: is_aligned.then(|| AlongZ::new(map, interior, request.start[2], request.shape[2])),
             vectorizes_image: vectorizes_image || is_aligned,
             vectorizes_labels,
             can_skip_empty: map.0.into_iter().all(is_near),
@@ -214,46 +214,39 @@ impl<'a> Resampler<'a> {
     fn look_up_votes(&self, source: LabelSource, rows: &Rows, tile: &Tile, label: &mut [Label]) {
         let shape = self.request.mapping.source_shape;
         let mut queue = VoteQueue::new(source);
+        let mut interior = [[0; 2]; ROWS_PER_TILE];
         for row in 0..tile.count {
             let [start, end] = tile.inside[row];
-            let [first, last] = intersection(tile.interior[row], [start, end]);
+            interior[row] = intersection(tile.interior[row], [start, end]);
             let from = row * rows.length;
             label[from..from + start].fill(source.outside);
             label[from + end..from + rows.length].fill(source.outside);
-            for z in (start..first).chain(last..end) {
+            for z in (start..interior[row][0]).chain(interior[row][1]..end) {
                 label[from + z] = source.vote(shape, rows.point(row, z));
             }
-            match &self.aligned {
-                _ if first == last => {}
-                Some(along_z) => along_z.look_up_row(&source, rows, row, &mut queue, label),
-                None => self.look_up_interior(&source, rows, (row, [first, last]), &mut queue, label),
-            }
+        }
+        let interior = &interior[..tile.count];
+        match &self.aligned {
+            Some(along_z) => along_z.look_up_rows(&source, rows, interior, &mut queue, label),
+            None => look_up_interior(&source, rows, interior, &mut queue, label),
         }
         queue.finish(label);
     }
+}
 
-    /// Interpolates the labels of a span of a row whose points are in the interior.
-    fn look_up_interior(
-        &self,
-        source: &LabelSource,
-        rows: &Rows,
-        (row, [first, last]): (usize, Span),
-        queue: &mut VoteQueue,
-        label: &mut [Label],
-    ) {
-        let from = row * rows.length;
-        let mut z = first;
-        while z < last {
+/// Interpolates the labels of a span of each row whose points are in the interior of the block.
+fn look_up_interior(source: &LabelSource, rows: &Rows, spans: &[Span], queue: &mut VoteQueue, label: &mut [Label]) {
+    #[cfg(target_arch = "x86_64")]
+    let has_groups = avx2::vote_rows(source, rows, spans, queue, label);
+    #[cfg(not(target_arch = "x86_64"))]
+    let has_groups = false;
+    for (row, [first, last]) in spans.iter().enumerate() {
+        if has_groups && last - first >= GROUP {
+            continue;
+        }
+        for z in *first..*last {
             let point = rows.point(row, z);
-            let (count, alike) = self.request.uniform.map_or((0, 0), |cells| cells.points_alike(point));
-            if count == 0 {
-                queue.vote(label, from + z, source.corners(point), point);
-                z += 1;
-            } else {
-                let next = last.min(z + count);
-                label[from + z..from + next].fill(alike);
-                z = next;
-            }
+            queue.vote(label, row * rows.length + z, source.corners(point), point);
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 
-use simd::{ROW_PADDING, interpolate_row, vectorized};
+use simd::{ROW_PADDING, interpolate_row, prefetch, vectorized};
 
 use super::rows::{Rows, Span};
 use super::slices::mix;
@@ -22,6 +22,12 @@ const MAX_SCALE: f64 = 8.0;
 
 /// Voxels that are tested for different labels together.
 const CHUNK: usize = 16;
+
+/// Voxels whose labels are compared together, and fewer for short rows.
+const LANES: [usize; 2] = [32, 8];
+
+/// Rows along y after which source rows are used that are prefetched now.
+const ROWS_AHEAD: f64 = 4.0;
 
 /// Returns whether a mapping only scales and shifts the axes.
 pub(super) fn applies(mapping: &IndexMapping, interpolation: Interpolation) -> bool {
@@ -46,6 +52,8 @@ pub(super) struct AlongZ {
     weights: Vec<f32>,
     /// For each source voxel, and one more, the number of points below it.
     points_below: Vec<u32>,
+    /// The number of rows of the source from those of a row to those that are prefetched.
+    rows_ahead: isize,
 }
 
 thread_local! {
@@ -54,8 +62,9 @@ thread_local! {
 }
 
 impl AlongZ {
-    /// Returns the voxels of rows of `length` voxels from z = `start` on, in a direction along z, whose points are in a box.
-    pub(super) fn new(direction: &Line, interior: ([i64; 3], [i64; 3]), start: usize, length: usize) -> Self {
+    /// Returns the voxels of rows of `length` voxels from z = `start` on whose points are in a box.
+    pub(super) fn new(map: &Affine, interior: ([i64; 3], [i64; 3]), start: usize, length: usize) -> Self {
+        let direction = Line::new(map, 0.0, 0.0);
         let anywhere = fixed(MAX_COORDINATE);
         let (low, high) = ([-anywhere, -anywhere, interior.0[2]], [anywhere, anywhere, interior.1[2]]);
         let inside = direction.range_within(low, high, start, length);
@@ -65,7 +74,8 @@ impl AlongZ {
             points.map(|(index, weight)| ((index - first) as u32, weight)).unzip();
         let cells = indices.last().map_or(0, |index| *index + 1);
         let points_below = (0..=cells).map(|cell| indices.partition_point(|index| *index < cell) as u32).collect();
-        Self { span: [inside.start, inside.end], first: first as usize, indices, weights, points_below }
+        let rows_ahead = (map.0[1][1] * ROWS_AHEAD).round() as isize;
+        Self { span: [inside.start, inside.end], first: first as usize, indices, weights, points_below, rows_ahead }
     }
 
     /// Returns the source voxels that the points of a row are interpolated between.
@@ -88,26 +98,31 @@ impl AlongZ {
                 }
                 assert_eq!(*span, self.span, "the points of all rows have the same positions along z");
                 let [(x, weight_x), (y, weight_y)] = [split(base[0]), split(base[1])];
-                let positions = self.positions([x, y], source.start, source.shape);
-                let around = positions.map(|at| &source.values[at..at + self.length()]);
+                let around = self.around(source.values, [x, y], source.start, source.shape);
                 mix(around, [weight_x, weight_y], &mut row[..self.length()]);
                 interpolate_row(row, &self.indices, &self.weights, &mut out[start..end]);
             }
         });
     }
 
-    /// Interpolates the labels of a row of a tile whose points are in the interior.
-    pub(super) fn look_up_row(
+    /// Interpolates the labels of a span of each row, which is empty or that of these voxels.
+    pub(super) fn look_up_rows(
         &self,
         source: &LabelSource,
         rows: &Rows,
-        row: usize,
+        spans: &[Span],
         queue: &mut VoteQueue,
         label: &mut [Label],
     ) {
-        let [x, y] = [0, 1].map(|axis| rows.bases[row][axis] >> 32);
-        let positions = self.positions([x, y], source.start, source.shape);
-        let around = positions.map(|at| &source.labels[at..at + self.length()]);
+        for row in (0..spans.len()).filter(|row| spans[*row][0] < spans[*row][1]) {
+            self.look_up_row(source, rows, row, queue, label);
+        }
+    }
+
+    /// Interpolates the labels of a row.
+    fn look_up_row(&self, source: &LabelSource, rows: &Rows, row: usize, queue: &mut VoteQueue, label: &mut [Label]) {
+        let [x, y, _, _] = rows.bases[row];
+        let around = self.around(source.labels, [x >> 32, y >> 32], source.start, source.shape);
         let (cells, from) = (self.length() - 1, row * rows.length + self.span[0]);
         SCRATCH.with_borrow_mut(|(_, differences)| {
             differences.resize(cells, 0);
@@ -120,21 +135,28 @@ impl AlongZ {
                 if next == cells {
                     break;
                 }
-                let [a, b, c, d] = around.map(|row| [row[next], row[next + 1]]);
-                for z in points(next)..points(next + 1) {
-                    let point = rows.point(row, self.span[0] + z);
-                    queue.vote(label, from + z, [a[0], a[1], b[0], b[1], c[0], c[1], d[0], d[1]], point);
+                let ([a, b, c, d], above) = (around, next + 1);
+                for z in points(next)..points(above) {
+                    let near = [a[next], a[above], b[next], b[above]];
+                    let far = [c[next], c[above], d[next], d[above]];
+                    let labels = [near[0], near[1], near[2], near[3], far[0], far[1], far[2], far[3]];
+                    queue.push(label, from + z, labels, rows.point(row, self.span[0] + z));
                 }
-                cell = next + 1;
+                cell = above;
             }
         });
     }
 
-    /// Returns the positions of the four source rows around rows at x and y, in a block.
-    fn positions(&self, [x, y]: [i64; 2], start: [usize; 3], shape: [usize; 3]) -> [usize; 4] {
+    /// Returns the four rows of a block around rows at x and y: `[x, y]` is (0, 0), (0, 1), (1, 0), (1, 1).
+    #[inline]
+    fn around<'v, T>(&self, values: &'v [T], [x, y]: [i64; 2], start: [usize; 3], shape: [usize; 3]) -> [&'v [T]; 4] {
         let first = offset(shape, [x as usize - start[0], y as usize - start[1], self.first - start[2]]);
-        let (next_x, next_y) = (shape[1] * shape[2], shape[2]);
-        [first, first + next_y, first + next_x, first + next_x + next_y]
+        let (next_x, next_y, length) = (shape[1] * shape[2], shape[2], self.length());
+        let (near, far) = (&values[first..], &values[first + next_x..]);
+        let ahead = (first + next_x).wrapping_add_signed(self.rows_ahead * next_y as isize);
+        prefetch(values, ahead, length);
+        prefetch(values, ahead + next_y, length);
+        [&near[..length], &near[next_y..next_y + length], &far[..length], &far[next_y..next_y + length]]
     }
 }
 
@@ -149,14 +171,33 @@ fn uniform_cells(differences: &[Label]) -> usize {
 vectorized! {
     /// Computes whether the labels of four rows, at each z and the next one, differ: 0 if not.
     fn find_differences(rows: [&[Label]; 4], out: &mut [Label]) {
-        let length = out.len();
-        let [a, b, c, d] = rows.map(|row| &row[..length]);
-        let [e, f, g, h] = rows.map(|row| &row[1..length + 1]);
-        for index in 0..length {
-            let label = a[index];
-            let near = (label ^ b[index]) | (label ^ c[index]) | (label ^ d[index]);
-            out[index] = near | (label ^ e[index]) | (label ^ f[index]) | (label ^ g[index]) | (label ^ h[index]);
+        let mut first = 0;
+        while first + LANES[0] <= out.len() {
+            differences_of::<{ LANES[0] }>(rows, first, out);
+            first += LANES[0];
         }
+        while first < out.len() && out.len() >= LANES[1] {
+            // The last labels may overlap those before.
+            differences_of::<{ LANES[1] }>(rows, first.min(out.len() - LANES[1]), out);
+            first += LANES[1];
+        }
+        for first in first..out.len() {
+            differences_of::<1>(rows, first, out);
+        }
+    }
+}
+
+#[inline(always)]
+fn differences_of<const N: usize>([a, b, c, d]: [&[Label]; 4], first: usize, out: &mut [Label]) {
+    let (a, next_a) = (&a[first..first + N], &a[first + 1..first + 1 + N]);
+    let (b, next_b) = (&b[first..first + N], &b[first + 1..first + 1 + N]);
+    let (c, next_c) = (&c[first..first + N], &c[first + 1..first + 1 + N]);
+    let (d, next_d) = (&d[first..first + N], &d[first + 1..first + 1 + N]);
+    let out = &mut out[first..first + N];
+    for lane in 0..N {
+        let label = a[lane];
+        let near = (label ^ b[lane]) | (label ^ c[lane]) | (label ^ d[lane]) | (label ^ next_a[lane]);
+        out[lane] = near | (label ^ next_b[lane]) | (label ^ next_c[lane]) | (label ^ next_d[lane]);
     }
 }
 

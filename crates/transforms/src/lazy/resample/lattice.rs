@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::request::{MIN_PARALLEL_VOXELS, ROWS_PER_TILE};
+use super::reverse::reverse_plane;
 use super::source::LabelSource;
 use crate::Lattice;
 use crate::lazy::block::Block;
@@ -66,22 +67,22 @@ fn copy<T: Copy + Send + Sync>(
         (index - source.start[from]) * strides[from]
     };
     let is_contiguous = (0..3).all(|axis| map.axes[axis].source == axis)
-        && !along_y.flipped
-        && !along_z.flipped
         && along_z.inside == (0..shape[2])
         && source.shape[2] == shape[2];
+    let flipped = [along_y.flipped, along_z.flipped];
     if is_contiguous && out.len() < MIN_PARALLEL_VOXELS {
         // The rows inside follow one another, in the source too.
         let (first, end) = (along_y.inside.start * shape[2], along_y.inside.end * shape[2]);
         for (x, out) in out.chunks_exact_mut(shape[1] * shape[2]).enumerate() {
-            let (Some(from_x), Some(from_y)) = (along_x.at(x), along_y.at(along_y.inside.start)) else {
+            let (Some(from_x), Some(from_y), Some(from_z)) = (along_x.at(x), along_y.lowest(), along_z.lowest()) else {
                 out.fill(border);
                 continue;
             };
-            let from = local(0, from_x) + local(1, from_y) + local(2, along_z.at(0).unwrap_or(0));
+            let from = local(0, from_x) + local(1, from_y) + local(2, from_z);
             out[..first].fill(border);
             out[end..].fill(border);
             out[first..end].copy_from_slice(&source.values[from..from + end - first]);
+            reverse_plane(&mut out[first..end], shape[2], flipped);
         }
         return;
     }
@@ -178,8 +179,78 @@ impl AxisSources {
         Self { inside: clip(low)..clip(high).max(clip(low)), first, flipped: along.flipped }
     }
 
+    /// Returns the lowest source of the outgoing voxels that have one.
+    fn lowest(&self) -> Option<usize> {
+        if self.flipped {
+            self.inside.end.checked_sub(1).and_then(|last| self.at(last))
+        } else {
+            self.at(self.inside.start)
+        }
+    }
+
     fn at(&self, index: usize) -> Option<usize> {
         let source = if self.flipped { self.first - index as i64 } else { self.first + index as i64 };
         self.inside.contains(&index).then_some(source as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LatticeAxis;
+    use volume::{offset, unravel_index};
+
+    #[test]
+    fn voxels_are_copied_as_one_by_one() {
+        let incoming = [7, 6, 9];
+        let values: Vec<f32> = (0..incoming.iter().product::<usize>()).map(|i| i as f32).collect();
+        let block = Block::new([0; 3], incoming, &values[..]);
+        for combination in 0..64usize {
+            let is = |bit: usize| combination >> bit & 1 == 1;
+            let sources = if is(3) { [0, 1, 2] } else { [0, 2, 1] };
+            // All of the rows along z, or a part of them; with and without voxels outside.
+            let (shift, shape) = match (is(4), is(5)) {
+                (false, false) => ([0; 3], sources.map(|axis| incoming[axis])),
+                (true, false) => ([1, 1, 0], [4, 4, incoming[sources[2]]]),
+                (false, true) => ([-2, 3, 0], [10, 9, incoming[sources[2]]]),
+                (true, true) => ([1, -1, 2], [5, 8, 6]),
+            };
+            let axes = std::array::from_fn(|axis| {
+                let last = incoming[sources[axis]] as i64 - 1;
+                let offset = if is(axis) { last - shift[axis] } else { shift[axis] };
+                LatticeAxis { source: sources[axis], flipped: is(axis), offset }
+            });
+            let map = Lattice { axes };
+            let out = lattice(&block, &map, incoming, &[-1.0], [0; 3], shape);
+            for (index, value) in out.into_iter().enumerate() {
+                let voxel = unravel_index(shape, index);
+                let mut source = [0; 3];
+                for (axis, along) in axes.iter().enumerate() {
+                    let step = if along.flipped { -(voxel[axis] as i64) } else { voxel[axis] as i64 };
+                    source[along.source] = along.offset + step;
+                }
+                let is_inside = (0..3).all(|axis| (0..incoming[axis] as i64).contains(&source[axis]));
+                let expected =
+                    if is_inside { values[offset(incoming, source.map(|index| index as usize))] } else { -1.0 };
+                assert_eq!(value, expected, "{map:?} {voxel:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn composed_maps_are_those_of_both_steps() {
+        let axis = |source, flipped, offset| LatticeAxis { source, flipped, offset };
+        for flips in 0..64usize {
+            let is = |bit: usize| flips >> bit & 1 == 1;
+            let first = Lattice { axes: [axis(1, is(0), 5), axis(0, is(1), 7), axis(2, is(2), 3)] };
+            let then = Lattice { axes: [axis(2, is(3), 4), axis(0, is(4), 1), axis(1, is(5), 6)] };
+            let composed = first.after(&then);
+            for voxel in [[0.0, 0.0, 0.0], [1.0, 4.0, 2.0]] {
+                assert_eq!(composed.affine().apply(voxel), first.affine().apply(then.affine().apply(voxel)), "{flips}");
+            }
+        }
+        let flip = Lattice { axes: [axis(0, true, 3), axis(1, false, 0), axis(2, false, 2)] };
+        assert!(flip.stays_inside([4, 5, 6], [4, 5, 8]));
+        assert!(!flip.stays_inside([4, 5, 7], [4, 5, 8]) && !flip.stays_inside([5, 5, 6], [5, 5, 8]));
     }
 }

@@ -16,7 +16,6 @@ mod reverse;
 mod rows;
 mod slices;
 mod source;
-mod uniform_cells;
 mod votes;
 
 use rayon::prelude::*;
@@ -25,7 +24,7 @@ use super::block::Block;
 use super::index_mapping::IndexMapping;
 use crate::Interpolation;
 pub(super) use lattice::{lattice, lattice_labels, lattice_source};
-use request::{MIN_PARALLEL_VOXELS, Request, Slice, uniform_cells};
+use request::{MIN_PARALLEL_VOXELS, Request, Slice};
 pub(super) use reverse::{flipped_axes, reverse};
 use source::ImageSource;
 pub(super) use source::LabelSource;
@@ -50,9 +49,7 @@ pub(super) fn warp(
     let mut label = labels.map(|_| buffer_pool::acquire(voxels));
     let sources: Vec<ImageSource> =
         (0..border_values.len()).map(|channel| ImageSource::new(incoming, channel, mapping.source_shape)).collect();
-    let uniform = uniform_cells((mapping, interpolation), labels, start, shape);
-    let uniform = uniform.as_ref();
-    let request = Request { mapping, interpolation, sources: &sources, border_values, labels, uniform, start, shape };
+    let request = Request { mapping, interpolation, sources: &sources, border_values, labels, start, shape };
     fill(&request, &mut image, label.as_deref_mut().unwrap_or_default());
     (image, label)
 }
@@ -63,9 +60,7 @@ pub(super) fn labels(source: LabelSource, mapping: &IndexMapping, start: [usize;
     let mut label = buffer_pool::acquire(shape.iter().product());
     let (sources, border_values, interpolation) = (&[], &[], Interpolation::Linear);
     let labels = Some(source);
-    let uniform = uniform_cells((mapping, interpolation), labels, start, shape);
-    let uniform = uniform.as_ref();
-    let request = Request { mapping, interpolation, sources, border_values, labels, uniform, start, shape };
+    let request = Request { mapping, interpolation, sources, border_values, labels, start, shape };
     fill(&request, &mut [], &mut label);
     label
 }

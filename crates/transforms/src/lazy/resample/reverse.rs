@@ -41,7 +41,7 @@ pub(in crate::lazy) fn reverse<T: Send>(values: &mut [T], [size_x, size_y, size_
 }
 
 /// Reverses a plane `[y, z]` along axes.
-fn reverse_plane<T>(plane: &mut [T], size_z: usize, flipped: [bool; 2]) {
+pub(super) fn reverse_plane<T>(plane: &mut [T], size_z: usize, flipped: [bool; 2]) {
     match flipped {
         [false, false] => {}
         [false, true] => plane.chunks_exact_mut(size_z).for_each(<[T]>::reverse),

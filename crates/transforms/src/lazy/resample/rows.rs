@@ -17,6 +17,7 @@ pub(in crate::lazy) type Span = [usize; 2];
 
 impl Rows<'_> {
     /// Returns the source point of a voxel.
+    #[inline]
     pub(super) fn point(&self, row: usize, z: usize) -> [i64; 3] {
         let base = &self.bases[row];
         std::array::from_fn(|axis| base[axis].wrapping_add(self.step[axis].wrapping_mul(z as i64)))

@@ -6,19 +6,19 @@
 
 use std::ops::Range;
 
-use simd::vectorized;
+use simd::{prefetch, vectorized};
 
 use super::request::{Request, Slice};
 use super::source::{ImageSource, LabelSource};
 use super::votes::VoteQueue;
-use crate::lazy::fixed_point::{ONE, split};
+use crate::lazy::fixed_point::{ONE, fixed, split};
 use crate::lazy::index_mapping::IndexMapping;
-use crate::lazy::line::Line;
 use crate::{Convention, Interpolation};
 use volume::{Affine, Label, offset};
 
-/// Voxels along z that are computed together.
+/// Voxels along z that are computed together, and more of them for long rows.
 const GROUP: usize = 8;
+const WIDE_GROUP: usize = 32;
 
 /// The largest number of slices by which a map may shift.
 const MAX_SHIFT: f64 = (1 << 17) as f64;
@@ -42,7 +42,7 @@ pub(super) fn fill(request: &Request, first_x: usize, slices: &mut [Slice]) {
     for (x, (images, label)) in (first_x..).zip(slices) {
         let row = |y: usize| {
             let [x, y, _] = request.voxel([x, y, 0]);
-            Row::new(Line::new(&request.mapping.map, x as f64, y as f64).base, request.mapping.source_shape)
+            Row::new(source_row(&request.mapping.map, x as f64, y as f64), request.mapping.source_shape)
         };
         rows.clear();
         rows.extend((0..request.shape[1]).map(row));
@@ -55,6 +55,16 @@ pub(super) fn fill(request: &Request, first_x: usize, slices: &mut [Slice]) {
     }
 }
 
+/// Returns the point of a row along x and y, as [`Line::new`](crate::lazy::line::Line::new).
+#[inline(always)]
+fn source_row(map: &Affine, x: f64, y: f64) -> [i64; 2] {
+    let [[xx, xy, _, shift_x], [yx, yy, _, shift_y], _] = map.0;
+    [fixed(xx * x + xy * y + shift_x), fixed(yx * x + yy * y + shift_y)]
+}
+
+/// Steps along x by which source rows are prefetched.
+const AHEAD: f64 = 3.0;
+
 /// The voxels of rows along z.
 struct AlongZ {
     /// Voxels of a row.
@@ -63,6 +73,8 @@ struct AlongZ {
     inside: Range<usize>,
     /// The slice of the source from which the first of them comes.
     first: usize,
+    /// The steps of the source, along x and y, that lead to the rows that are prefetched.
+    ahead: [isize; 2],
 }
 
 impl AlongZ {
@@ -71,7 +83,17 @@ impl AlongZ {
         let shift = request.start[2] as i64 + request.mapping.map.0[2][3] as i64;
         let clip = |index: i64| index.clamp(0, length as i64) as usize;
         let inside = clip(-shift)..clip(size - shift);
-        Self { length, first: (shift + inside.start as i64) as usize, inside }
+        let [ahead_x, ahead_y] = [0, 1].map(|axis| (request.mapping.map.0[axis][0] * AHEAD).round() as isize);
+        Self { length, first: (shift + inside.start as i64) as usize, inside, ahead: [ahead_x, ahead_y] }
+    }
+
+    /// Prefetches rows of a source from which rows some steps further along x come, given the position of a source row.
+    #[inline(always)]
+    fn prefetch<T>(&self, values: &[T], shape: [usize; 3], position: usize) {
+        let [x, y] = self.ahead;
+        let distance = (x * shape[1] as isize + y) * shape[2] as isize;
+        // The row and the next one along y.
+        prefetch(values, position.wrapping_add_signed(distance), 2 * self.length);
     }
 }
 
@@ -81,8 +103,8 @@ struct Row {
     index: [i64; 2],
     /// Weights of the upper ones along x and y.
     weights: [f32; 2],
-    /// The point of the row's first voxel.
-    point: [i64; 3],
+    /// The point of the row along x and y.
+    point: [i64; 2],
     neighbours: Neighbours,
 }
 
@@ -95,13 +117,14 @@ enum Neighbours {
 }
 
 impl Row {
-    fn new(point: [i64; 3], [size_x, size_y, _]: [usize; 3]) -> Self {
+    #[inline(always)]
+    fn new(point: [i64; 2], [size_x, size_y, _]: [usize; 3]) -> Self {
         let [(x, weight_x), (y, weight_y)] = [split(point[0]), split(point[1])];
-        let is_between = |axis: usize, size: usize| (0..(size as i64 - 1) * ONE).contains(&point[axis]);
-        let is_near = |axis: usize, size: usize| (1 - ONE..size as i64 * ONE).contains(&point[axis]);
+        let is_between = |point: i64, size: usize| (0..(size as i64 - 1) * ONE).contains(&point);
+        let is_near = |point: i64, size: usize| (1 - ONE..size as i64 * ONE).contains(&point);
         let neighbours = match () {
-            () if is_between(0, size_x) && is_between(1, size_y) => Neighbours::All,
-            () if is_near(0, size_x) && is_near(1, size_y) => Neighbours::Some,
+            () if is_between(point[0], size_x) && is_between(point[1], size_y) => Neighbours::All,
+            () if is_near(point[0], size_x) && is_near(point[1], size_y) => Neighbours::Some,
             () => Neighbours::None,
         };
         Self { index: [x, y], weights: [weight_x, weight_y], point, neighbours }
@@ -111,8 +134,8 @@ impl Row {
     /// (0, 1), (1, 0), (1, 1). Only if all are in the source.
     #[inline(always)]
     fn positions(&self, start: [usize; 3], shape: [usize; 3], z: usize) -> [usize; 4] {
-        let local = |axis: usize| self.index[axis] as usize - start[axis];
-        let first = offset(shape, [local(0), local(1), z - start[2]]);
+        let [x, y] = self.index;
+        let first = offset(shape, [x as usize - start[0], y as usize - start[1], z - start[2]]);
         let (next_x, next_y) = (shape[1] * shape[2], shape[2]);
         [first, first + next_y, first + next_x, first + next_x + next_y]
     }
@@ -120,7 +143,7 @@ impl Row {
 
 /// Interpolates the rows at one x; voxels outside the source have the value `border`.
 fn interpolate(source: &ImageSource, border: f32, rows: &[Row], along_z: &AlongZ, image: &mut [f32]) {
-    let AlongZ { length, inside, first } = along_z;
+    let AlongZ { length, inside, first, .. } = along_z;
     for (row, out) in rows.iter().zip(image.chunks_exact_mut(*length)) {
         if row.neighbours == Neighbours::None || inside.is_empty() {
             out.fill(border);
@@ -146,10 +169,11 @@ vectorized! {
         along_z: &AlongZ,
         out: &mut [f32],
     ) {
-        let AlongZ { length, inside, first } = along_z;
+        let AlongZ { length, inside, first, .. } = along_z;
         for (row, out) in rows.iter().zip(out.chunks_exact_mut(*length)) {
             if row.neighbours == Neighbours::All {
                 let [a, b, c, d] = row.positions(block.0, block.1, *first);
+                along_z.prefetch(values, block.1, a);
                 let from = |position: usize| &values[position..position + inside.len()];
                 mix_between([from(a), from(b), from(c), from(d)], row.weights, &mut out[inside.start..inside.end]);
             }
@@ -165,30 +189,30 @@ vectorized! {
 }
 
 #[inline(always)]
-fn mix_between(rows: [&[f32]; 4], [x, y]: [f32; 2], out: &mut [f32]) {
-    let length = out.len();
-    let [a, b, c, d] = rows.map(|row| &row[..length]);
+fn mix_between(rows: [&[f32]; 4], weights: [f32; 2], out: &mut [f32]) {
     let mut first = 0;
-    while first < length {
-        if length - first < GROUP {
-            if length < GROUP {
-                for index in 0..length {
-                    let (near, far) = (a[index] + (b[index] - a[index]) * y, c[index] + (d[index] - c[index]) * y);
-                    out[index] = near + (far - near) * x;
-                }
-                return;
-            }
-            // The last voxels overlap those before.
-            first = length - GROUP;
-        }
-        let (a, b) = (&a[first..first + GROUP], &b[first..first + GROUP]);
-        let (c, d) = (&c[first..first + GROUP], &d[first..first + GROUP]);
-        let out = &mut out[first..first + GROUP];
-        for lane in 0..GROUP {
-            let (near, far) = (a[lane] + (b[lane] - a[lane]) * y, c[lane] + (d[lane] - c[lane]) * y);
-            out[lane] = near + (far - near) * x;
-        }
+    while first + WIDE_GROUP <= out.len() {
+        mix_lanes::<WIDE_GROUP>(rows, first, weights, out);
+        first += WIDE_GROUP;
+    }
+    while first < out.len() && out.len() >= GROUP {
+        // The last voxels overlap those before.
+        mix_lanes::<GROUP>(rows, first.min(out.len() - GROUP), weights, out);
         first += GROUP;
+    }
+    for first in first..out.len() {
+        mix_lanes::<1>(rows, first, weights, out);
+    }
+}
+
+#[inline(always)]
+fn mix_lanes<const N: usize>([a, b, c, d]: [&[f32]; 4], first: usize, [x, y]: [f32; 2], out: &mut [f32]) {
+    let (a, b) = (&a[first..first + N], &b[first..first + N]);
+    let (c, d) = (&c[first..first + N], &d[first..first + N]);
+    let out = &mut out[first..first + N];
+    for lane in 0..N {
+        let (near, far) = (a[lane] + (b[lane] - a[lane]) * y, c[lane] + (d[lane] - c[lane]) * y);
+        out[lane] = near + (far - near) * x;
     }
 }
 
@@ -216,7 +240,7 @@ fn mix_with_border(source: &ImageSource, border: f32, row: &Row, first: usize, o
 
 /// Interpolates the labels of the rows at one x.
 fn look_up(source: &LabelSource, volume: [usize; 3], rows: &[Row], along_z: &AlongZ, label: &mut [Label]) {
-    let AlongZ { length, inside, first } = along_z;
+    let AlongZ { length, inside, first, .. } = along_z;
     for (row, out) in rows.iter().zip(label.chunks_exact_mut(*length)) {
         if row.neighbours == Neighbours::None || inside.is_empty() {
             out.fill(source.outside);
@@ -237,12 +261,12 @@ fn look_up(source: &LabelSource, volume: [usize; 3], rows: &[Row], along_z: &Alo
 
 /// Interpolates the labels of rows between four rows of the source; where these are equal, no weights are compared.
 fn vote(source: &LabelSource, rows: &[Row], along_z: &AlongZ, label: &mut [Label]) {
-    let AlongZ { length, inside, first } = along_z;
+    let AlongZ { length, inside, first, .. } = along_z;
     let mut are_different = vec![false; rows.len()];
     copy_and_compare(source.labels, (source.start, source.shape), rows, along_z, label, &mut are_different);
     let mut queue = VoteQueue::new(*source);
     for (index, row) in rows.iter().enumerate().filter(|(index, _)| are_different[*index]) {
-        let (positions, [x, y, _]) = (row.positions(source.start, source.shape, *first), row.point);
+        let (positions, [x, y]) = (row.positions(source.start, source.shape, *first), row.point);
         for z in 0..inside.len() {
             let [a, b, c, d] = positions.map(|position| source.labels[position + z]);
             queue.vote(label, index * length + inside.start + z, [a, a, b, b, c, c, d, d], [x, y, 0]);
@@ -261,13 +285,14 @@ vectorized! {
         out: &mut [Label],
         are_different: &mut [bool],
     ) {
-        let AlongZ { length: row_length, inside, first: slice } = along_z;
+        let AlongZ { length: row_length, inside, first: slice, .. } = along_z;
         let length = inside.len();
         for ((row, out), are_different) in rows.iter().zip(out.chunks_exact_mut(*row_length)).zip(are_different) {
             if row.neighbours != Neighbours::All {
                 continue;
             }
             let [a, b, c, d] = row.positions(block.0, block.1, *slice);
+            along_z.prefetch(labels, block.1, a);
             let from = |position: usize| &labels[position..position + length];
             let ([a, b, c, d], out) = ([from(a), from(b), from(c), from(d)], &mut out[inside.start..inside.end]);
             let mut bits = [0; GROUP];

@@ -44,14 +44,21 @@ impl<'a> VoteQueue<'a> {
         }
     }
 
-    /// Writes the label of a point to `out[position]`: now if the eight `labels` around the point are equal, else when there
-    /// are enough such points, or at [`finish`](Self::finish).
+    /// Writes the label of a point to `out[position]`: now if the eight `labels` around the point are equal, else as
+    /// [`push`](Self::push).
     #[inline]
     pub(super) fn vote(&mut self, out: &mut [Label], position: usize, labels: [Label; 8], point: [i64; 3]) {
         if labels.iter().fold(0, |bits, label| bits | (label ^ labels[0])) == 0 {
             out[position] = labels[0];
-            return;
+        } else {
+            self.push(out, position, labels, point);
         }
+    }
+
+    /// Writes the label of a point, given those around it, to `out[position]`: when there are enough such points, or at
+    /// [`finish`](Self::finish).
+    #[inline]
+    pub(super) fn push(&mut self, out: &mut [Label], position: usize, labels: [Label; 8], point: [i64; 3]) {
         let lane = self.count;
         self.positions[lane] = position;
         for (corner, label) in self.corners.iter_mut().zip(labels) {
@@ -60,7 +67,7 @@ impl<'a> VoteQueue<'a> {
         for (digits, coordinate) in self.digits.iter_mut().zip(point) {
             digits[lane] = coordinate as u32;
         }
-        self.nearest[lane] = labels[nearest_corner(point)];
+        self.nearest[lane] = self.corners[nearest_corner(point)][lane];
         self.count += 1;
         if self.count == LANES {
             self.finish(out);

@@ -103,24 +103,24 @@ for_avx2! {
 /// Returns the voxels of a group of a span, counting groups from the voxel `done` on; the last group may overlap the one
 /// before.
 #[inline(always)]
-fn group_mut<T>(row: &mut [T], done: usize, group: usize) -> &mut [T; LANES] {
+pub(super) fn group_mut<T>(row: &mut [T], done: usize, group: usize) -> &mut [T; LANES] {
     let first = (done + group * LANES).min(row.len() - LANES);
     row[first..].first_chunk_mut().expect("a span has at least eight voxels")
 }
 
 /// A position in a span: the next eight voxels. The last eight may overlap the ones before.
 #[derive(Clone, Copy)]
-struct Cursor {
+pub(super) struct Cursor {
     points: [Coordinates; 3],
     /// Voxels of the span before these eight.
-    done: usize,
+    pub(super) done: usize,
 }
 
 impl Cursor {
     /// Returns the first eight voxels of a span, if it has as many, of a row whose first voxel has the point `base`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn new(strides: &Strides, base: &[i64; 4], [first, end]: Span) -> Option<Self> {
+    pub(super) fn new(strides: &Strides, base: &[i64; 4], [first, end]: Span) -> Option<Self> {
         if end - first < LANES {
             return None;
         }
@@ -143,7 +143,7 @@ impl Cursor {
 /// after them, if any voxels are left.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn locate_groups<const WEIGHTS: bool>(
+pub(super) fn locate_groups<const WEIGHTS: bool>(
     shape: [usize; 3],
     strides: &Strides,
     mut cursor: Cursor,

@@ -15,9 +15,11 @@ mod interpolation;
 mod prefetch;
 mod scratch;
 mod strides;
+mod votes;
 
 pub(super) use affine::{can_interpolate, can_look_up, interpolate_rows, locate_rows, look_up_rows};
 pub(super) use elastic::{interpolate_elastic_row, look_up_elastic_row};
+pub(super) use votes::vote_rows;
 
 #[cfg(test)]
 mod tests;
