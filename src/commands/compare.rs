@@ -11,6 +11,7 @@ use super::Execute;
 use super::evaluate::Missing;
 use super::evaluate::folders::{present, score};
 use super::evaluate::pairs::{Files, check_different, few, label_maps};
+use super::predict::unfinished_notes;
 use super::report::{Detail, check_metric, finish};
 use crate::output_paths::check_folder;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
@@ -80,7 +81,11 @@ impl Execute for CompareArgs {
         let file = file.unwrap_or_else(|| MetricsFile::of_metrics(defaults()));
         let requested = self.requested(&file.metrics)?;
         let folders = self.folders()?;
-        let notes = missing_cases(&folders, self.missing)?;
+        let mut notes = missing_cases(&folders, self.missing)?;
+        for Folder { name, pairs, .. } in &folders {
+            let predictions = pairs.values().filter_map(|files| files.prediction.as_ref());
+            notes.extend(unfinished_notes(predictions).into_iter().map(|note| format!("{name}: {note}.")));
+        }
         stop_on_signals()?;
         let classes = match file.classes() {
             Some(classes) => classes,
