@@ -151,9 +151,12 @@ impl CompareArgs {
             return Ok(vec![metric.clone()]);
         }
         let near = nearest(metric, names.iter().map(String::as_str));
-        let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        let help = match near {
+            Some(near) => format!("did you mean {near}?"),
+            None => "name one of these, or declare it in a file for --metrics".to_owned(),
+        };
         let message = format!("--metric {metric} is not computed; the metrics are {}", names.join(", "));
-        Err(CliError::problem(message, format!("{near}A file for --metrics can declare others")))
+        Err(CliError::problem(message, help))
     }
 
     /// Compares the folders by each of some metrics.

@@ -85,6 +85,8 @@ fn a_folder_in_place_of_an_input_file_is_a_problem() {
         &["predict", "--selection", "empty", "scan.nii.gz", "--out", "out"],
         &["predict", "--run", "empty", "--table", "empty", "--out", "out"],
         &["evaluate", "empty"],
+        &["evaluate", "file"],
+        &["export", "nnunet", "file", "--out", "out"],
         &["evaluate", "--predictions", "predictions", "--labels", "labels", "--metrics", "empty"],
         &["evaluate", "--predictions", "file", "--labels", "labels"],
         &["compare", "predictions", "file", "--labels", "labels"],
