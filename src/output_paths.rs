@@ -14,7 +14,7 @@ pub fn check_file(path: &Path) -> Result<(), CliError> {
     let is_written_as_folder = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
     if path.is_dir() || is_written_as_folder {
         let kind = if path.is_dir() { "is a folder" } else { "ends like a folder" };
-        return Err(CliError::problem(format!("{} {kind}", path.display()), "name a file with --out"));
+        return Err(CliError::problem(format!("{} {kind}", path.display()), "name a file for the results"));
     }
     check_folder(parent(path))
 }
@@ -26,7 +26,7 @@ pub fn check_file(path: &Path) -> Result<(), CliError> {
 pub fn check_folder(folder: &Path) -> Result<(), CliError> {
     let existing = nearest_existing(folder);
     if !existing.is_dir() {
-        return Err(CliError::problem(format!("{} is a file", existing.display()), "name a folder with --out"));
+        return Err(CliError::problem(format!("{} is a file", existing.display()), "name a folder for the results"));
     }
     let failure = |error| CliError::Failure(format!("cannot write into {}: {error}", existing.display()));
     temporary_file_in(&existing, TEMPORARY_PREFIX).map_err(failure).map(drop)

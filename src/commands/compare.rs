@@ -11,6 +11,7 @@ use super::Execute;
 use super::evaluate::Missing;
 use super::evaluate::folders::{present, score};
 use super::evaluate::pairs::{Files, check_different, few, label_maps};
+use super::predict::unfinished_notes;
 use super::report::{Detail, check_metric, finish};
 use crate::output_paths::check_folder;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
@@ -80,7 +81,11 @@ impl Execute for CompareArgs {
         let file = file.unwrap_or_else(|| MetricsFile::of_metrics(defaults()));
         let requested = self.requested(&file.metrics)?;
         let folders = self.folders()?;
-        let notes = missing_cases(&folders, self.missing)?;
+        let mut notes = missing_cases(&folders, self.missing)?;
+        for Folder { name, pairs, .. } in &folders {
+            let predictions = pairs.values().filter_map(|files| files.prediction.as_ref());
+            notes.extend(unfinished_notes(predictions).into_iter().map(|note| format!("{name}: {note}.")));
+        }
         stop_on_signals()?;
         let classes = match file.classes() {
             Some(classes) => classes,
@@ -146,9 +151,12 @@ impl CompareArgs {
             return Ok(vec![metric.clone()]);
         }
         let near = nearest(metric, names.iter().map(String::as_str));
-        let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        let help = match near {
+            Some(near) => format!("did you mean {near}?"),
+            None => "name one of these, or declare it in a file for --metrics".to_owned(),
+        };
         let message = format!("--metric {metric} is not computed; the metrics are {}", names.join(", "));
-        Err(CliError::problem(message, format!("{near}A file for --metrics can declare others")))
+        Err(CliError::problem(message, help))
     }
 
     /// Compares the folders by each of some metrics.

@@ -100,7 +100,10 @@ pub(super) fn check_metric(metric: &str, report: &Report) -> Result<(), CliError
     }
     let near = nearest(metric, names.iter().map(String::as_str));
     let near = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-    let help = format!("{near}the runs have scores of {}", names.join(", "));
+    let help = match names.is_empty() {
+        true => "no run has scored whole volumes".to_owned(),
+        false => format!("{near}the runs have scores of {}", names.join(", ")),
+    };
     Err(CliError::problem(format!("no run has scores of the metric {metric}"), help))
 }
 

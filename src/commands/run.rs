@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::training::{Training, command, resume_error};
 use super::{Execute, ExperimentOptions};
+use crate::output_paths::check_folder;
 use crate::terminal::signals::stop_on_signals;
 use crate::terminal::{CliError, Exit, run_error};
 use engine::experiment::load::{Base, Change};
@@ -52,6 +53,7 @@ impl Execute for RunArgs {
 
 fn start(arguments: &RunArgs) -> Result<Exit, CliError> {
     let common = &arguments.common;
+    check_folder(&common.runs_dir)?;
     let path = arguments.experiment.as_deref().expect("clap requires an experiment");
     // The name is checked like the key `name` of an experiment.
     let name = arguments.name.as_deref().map(|name| Change::from_option("--name", "name", name));

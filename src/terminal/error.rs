@@ -1,6 +1,6 @@
 //! Exit codes of subcommands, and their errors on stderr.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 
 use dataset::load::LoadError;
 use engine::experiment::problem::{Problem, Problems, RenderOptions, render};
@@ -130,7 +130,9 @@ pub fn run_error(error: RunError) -> CliError {
         RunError::Locked { .. } | RunError::Invalid { .. } => {
             CliError::Problem { message: error.to_string(), help: None }
         }
-        RunError::Read { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+        RunError::Read { ref source, .. }
+            if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+        {
             CliError::problem(error.to_string(), "name the folder of a run, such as runs/quickstart/latest")
         }
         RunError::Read { .. } | RunError::Write { .. } => CliError::failure(&error),

@@ -13,6 +13,18 @@ fn a_key_is_explained_and_a_misspelt_one_is_a_problem() {
 }
 
 #[test]
+fn a_key_that_stands_in_several_places_is_listed_and_each_is_explained_by_its_path() {
+    let dir = TestDir::new();
+    let text = stdout(&dir.runner(&["explain", "learning_rate"]).success());
+    for path in ["optimizer.adam.learning_rate", "optimizer.sgd.learning_rate"] {
+        assert!(text.contains(path), "{text}");
+        let own = stdout(&dir.runner(&["explain", path]).success());
+        assert!(own.starts_with(&format!("{path}\n")), "{own}");
+    }
+    assert!(text.contains("`runner explain optimizer."), "{text}");
+}
+
+#[test]
 fn a_problem_of_an_argument_is_shown_in_the_argument() {
     let dir = TestDir::new();
     for (arguments, shown) in [

@@ -5,7 +5,7 @@ use std::fs;
 use volume::io::write_label;
 use volume::{Affine, Grid, Voxels};
 
-use crate::test_dir::{TestDir, stderr, stdout};
+use crate::test_dir::{TestDir, stderr, stderr_line, stdout};
 
 /// Writes a row of voxels, 2 mm apart.
 fn write(dir: &TestDir, path: &str, labels: &[u16]) {
@@ -62,6 +62,28 @@ fn one_metric_can_be_compared_and_an_unknown_one_is_reported() {
     assert!(output.contains("HD95") && !output.contains("Dice"), "{output}");
     let message = stderr(&dir.runner(&[&COMPARE[..], &["--metric", "hd96"]].concat()).code(2));
     assert!(message.contains("hd96") && message.contains("did you mean hd95"), "{message}");
+}
+
+#[test]
+fn a_folder_is_not_compared_with_itself_nor_an_unknown_metric_computed() {
+    let dir = folders();
+    fs::create_dir(dir.path("nowhere")).unwrap();
+    for (folders, message) in [
+        (["tools/good", "tools/good", "truth"], "tools/good is given twice"),
+        (["tools/good", "./tools/poor/../good", "truth"], "are the same folder"),
+        (["tools/good", "truth", "truth"], "truth is given twice"),
+    ] {
+        let [a, b, labels] = folders;
+        let text = stderr_line(&dir.runner(&["compare", a, b, "--labels", labels, "--out", "out"]).code(2));
+        assert!(text.contains(message), "{text}");
+    }
+    let text = stderr_line(&dir.runner(&["evaluate", "--predictions", "truth", "--labels", "truth/"]).code(2));
+    assert!(text.contains("are the same folder"), "{text}");
+    // Before the files are matched, which would fail.
+    let unknown = ["compare", "tools/good", "nowhere", "--labels", "truth", "--metric", "foo"];
+    let text = stderr_line(&dir.runner(&unknown).code(2));
+    assert!(text.contains("--metric foo is not computed; the metrics are dice, jaccard"), "{text}");
+    assert!(!dir.path("out").exists());
 }
 
 #[test]

@@ -191,6 +191,8 @@ fn an_imported_run_is_scored_on_data_that_is_named() {
     let set = ["--set", "data.source.nnunet.root=raw"];
     let scored = dir.runner(&[&["evaluate", runs[0].as_str(), "--quiet"][..], &set].concat()).success();
     assert!(stdout(&scored).contains("dice"), "{}", stdout(&scored));
+    let note = "note: the subjects of fold 0 are assumed to be those of nnU-Net's default split";
+    assert!(stderr_line(&scored).contains(note), "{}", stderr_line(&scored));
     let refused = stderr_line(&dir.runner(&["evaluate", &runs[0], "--quiet"]).code(2));
     assert!(refused.contains("data/Dataset001_Plain"), "{refused}");
 }
@@ -325,5 +327,7 @@ fn several_models_are_listed_and_a_missing_fold_is_named() {
     let message =
         stderr_line(&dir.runner(&["import", "nnunet", folder, "--model", "planar", "--checkpoint", "best"]).code(2));
     assert!(message.contains("has checkpoint_best.pth"), "{message}");
+    let message = stderr_line(&dir.runner(&["import", "nnunet", folder, "--model", "3d_lowres"]).code(2));
+    assert!(message.contains("contains no model 3d_lowres; its models are: planar residual"), "{message}");
     assert_eq!(import(&dir, Path::new(folder), &["--model", "planar"]), ["runs/Dataset003_Planar_2d/fold_0"]);
 }

@@ -17,6 +17,7 @@ mod finite;
 mod folders;
 mod import;
 mod nnunet_inference;
+mod outputs;
 mod page;
 mod parity;
 mod patches;

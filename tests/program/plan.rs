@@ -150,6 +150,39 @@ fn damaged_subjects_are_named_after_all_have_been_read() {
 }
 
 #[test]
+fn undeclared_labels_and_the_file_with_other_channels_are_named() {
+    let dir = dir();
+    let files = |folder: &str| -> Vec<_> {
+        let mut files: Vec<_> = fs::read_dir(dir.path(folder)).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    for path in &files("data/labelsTr")[2..4] {
+        let (grid, label) = volume::io::read_label(path).unwrap();
+        let mut values = label.to_vec();
+        values[0] = 7;
+        volume::io::write_label(path, &grid, &volume::Voxels::new(1, label.shape, values)).unwrap();
+    }
+    let planned = dir.runner(&["plan", "data"]).success();
+    let warning = "label 7 occurs in 2 of 6 label maps (phantom_002, phantom_003), but the dataset does not declare it";
+    assert!(stderr_line(&planned).contains(warning), "{}", stderr_line(&planned));
+    // The same from the file of the fingerprint.
+    let again = ["plan", "data", "--fingerprint", "experiments/data/fingerprint.json", "--out", "again"];
+    let again = dir.runner(&again).success();
+    assert!(stderr_line(&again).contains(warning), "{}", stderr_line(&again));
+
+    // The first subject has other channels than dataset.json declares.
+    let first = &files("data/imagesTr")[0];
+    let (grid, image) = volume::io::read_image(first).unwrap();
+    let values = image.repeat(4);
+    volume::io::write_image(first, &grid, &volume::Voxels::new(4, image.shape, values)).unwrap();
+    let message = stderr_line(&dir.runner(&["plan", "data", "--out", "wrong"]).code(3));
+    let file = first.strip_prefix(dir.path("")).unwrap().display();
+    assert!(message.contains("1 of 6 subjects cannot be used"), "{message}");
+    assert!(message.contains(&format!("{file} has 4 channels, but the dataset declares 1")), "{message}");
+}
+
+#[test]
 fn existing_files_are_replaced_only_with_overwrite() {
     let dir = dir();
     dir.runner(&["plan", "data"]).success();

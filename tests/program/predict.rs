@@ -148,7 +148,8 @@ fn an_unreadable_image_is_reported_and_skipped() {
         "truncated.nii.gz",
         "512 of 512 voxels are not finite; the first is voxel [0, 0, 0], NaN",
         "2 channels",
-        "3 of 4 images failed",
+        "error: case channels: channels.nii: it has 2 channels",
+        "3 of 4 cases failed: truncated, nan, channels",
     ] {
         assert!(message.contains(part), "{message}");
     }
@@ -267,9 +268,51 @@ fn a_network_of_two_channels_is_given_its_files_in_any_form() {
     }
     let record: serde_json::Value = serde_json::from_slice(&fs::read(dir.path("files/p0.json")).unwrap()).unwrap();
     assert_eq!(record["images"].as_array().unwrap().len(), 2);
+    // A file of a case that cannot be read is named with the case.
+    let bytes = fs::read(dir.path(second)).unwrap();
+    fs::create_dir(dir.path("damaged")).unwrap();
+    fs::copy(dir.path(first), dir.path("damaged/p0_0000.nii.gz")).unwrap();
+    fs::write(dir.path("damaged/p0_0001.nii.gz"), &bytes[..bytes.len() / 2]).unwrap();
+    let failed = stderr_line(&dir.runner(&["predict", "--run", &run, "damaged", "--out", "failed"]).code(3));
+    assert!(failed.contains("error: case p0: damaged/p0_0001.nii.gz: "), "{failed}");
+    assert!(failed.contains("1 of 1 cases failed: p0") && !failed.contains("p0_0000"), "{failed}");
     let half = stderr_line(&dir.runner(&["predict", "--run", &run, first, "--out", "half"]).code(2));
     assert!(half.contains("has 1 channel, but the network takes 2") && half.contains("--table"), "{half}");
     assert!(!dir.path("half").exists());
+}
+
+#[test]
+fn a_run_whose_training_is_not_finished_is_noted_wherever_it_is_used() {
+    let dir = TestDir::new();
+    let (run, image) = trained(&dir, &[]);
+    let manifest = Path::new(&run).join("manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let predict = ["predict", "--run", &run, &image, "--out", "finished"];
+    assert!(!stderr_line(&dir.runner(&predict).success()).contains("not finished"));
+    fs::write(&manifest, text.replace(r#""status": "done""#, r#""status": "stopped""#)).unwrap();
+    let note = "is not finished: stopped in epoch 2 of 2";
+    for arguments in [
+        &["predict", "--run", &run, &image, "--out", "predictions"][..],
+        &["evaluate", &run],
+        &["export", "onnx", &run, "--out", "onnx"],
+    ] {
+        let text = stderr_line(&dir.runner(arguments).success());
+        assert!(text.matches(note).count() == 1, "{arguments:?}: {text}");
+    }
+    let read =
+        |path: &str| -> serde_json::Value { serde_json::from_slice(&fs::read(dir.path(path)).unwrap()).unwrap() };
+    let record = fs::read_dir(dir.path("predictions")).unwrap().map(|file| file.unwrap().path());
+    let record = record.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "json")).unwrap();
+    let made_by = &read(record.to_str().unwrap())["made_by"]["weights"][0];
+    let expected = serde_json::json!({ "status": "stopped", "epoch": 2, "planned_epochs": 2 });
+    assert_eq!(made_by["unfinished"], expected);
+    assert_eq!(read("onnx/manifest.json")["made_by"]["weights"][0]["unfinished"], expected);
+    // Its label maps are noted where they are scored.
+    fs::create_dir(dir.path("labels")).unwrap();
+    let name = record.with_extension("nii.gz").file_name().unwrap().to_owned();
+    fs::copy(record.with_extension("nii.gz"), dir.path("labels").join(name)).unwrap();
+    let scored = dir.runner(&["evaluate", "--predictions", "predictions", "--labels", "labels"]).success();
+    assert!(stderr_line(&scored).contains("whose training was not finished: stopped"), "{}", stderr_line(&scored));
 }
 
 #[test]
@@ -340,7 +383,7 @@ fn what_is_done_is_skipped_and_what_was_corrected_by_hand_is_kept() {
     fs::remove_file(dir.path("out/b.json")).unwrap();
     fs::remove_file(dir.path("out/b.nii.gz")).unwrap();
     let second = stdout(&dir.runner(&predict).success());
-    assert!(second.contains("b.nii.gz") && second.contains("1 of 2 images was done before"), "{second}");
+    assert!(second.contains("b.nii.gz") && second.contains("1 of 2 cases was done before"), "{second}");
     assert_eq!(written("a.nii.gz"), before);
     // Other weights and other images are not done.
     dir.runner(&[&predict[..], &["--checkpoint", "last", "--probabilities"]].concat()).success();

@@ -117,7 +117,7 @@ fn a_selection_averages_settings_by_their_weights_and_has_its_own_post_processin
     dir.runner(&["predict", "--selection", "both.yaml", image, "--out", "both"]).success();
     assert!(map("both").iter().all(|label| *label == 0));
     let again = dir.runner(&["predict", "--selection", "both.yaml", image, "--out", "both"]).success();
-    assert!(stdout(&again).contains("1 of 1 images was done before"), "{}", stdout(&again));
+    assert!(stdout(&again).contains("1 of 1 cases was done before"), "{}", stdout(&again));
     let conflict = dir.runner(&["predict", "--selection", "both.yaml", "--run", "runs", image, "--out", "x"]).code(2);
     assert!(stderr(&conflict).contains("cannot be used with"), "{}", stderr(&conflict));
 }

@@ -127,6 +127,9 @@ fn every_run_is_checked_before_the_first_one_starts() {
     assert!(message.contains("did you mean `learning_rate`"), "{message}");
     let message = stderr(&dir.runner(&["sweep", "tiny.yaml", "--grid", "sampler.label.patch=[8,8,8],[9,9,9]"]).code(2));
     assert!(message.contains("[9,9,9]"), "{message}");
+    // A wrong name is marked in the argument that sets it.
+    let message = stderr(&dir.runner(&["sweep", "rates.yaml", "--set", "name=a/b"]).code(2));
+    assert!(message.contains("[command line:1:") && message.contains("--set name=a/b"), "{message}");
     assert!(!dir.path("runs").exists());
     dir.runner(&["sweep", "status", "runs"]).code(2);
 }

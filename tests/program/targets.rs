@@ -119,8 +119,23 @@ fn regions_train_resume_predict_and_are_scored_by_name() {
     let images = [0, 1].map(|channel| format!("brats/imagesTr/case_3_000{channel}.nii.gz"));
     let predict =
         ["predict", "--run", run.to_str().unwrap(), &images[0], &images[1], "--out", "predicted", "--probabilities"];
-    dir.runner(&predict).success();
-    let (_, map) = read_label(&dir.path("predicted/case_3.nii.gz")).unwrap();
+    let printed = stdout(&dir.runner(&predict).success());
+    let (grid, map) = read_label(&dir.path("predicted/case_3.nii.gz")).unwrap();
+    // Volumes are those of the regions, by name; the record has both.
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.path("predicted/case_3.json")).unwrap()).unwrap();
+    let ml = grid.affine.determinant().abs() / 1000.0;
+    for (index, (name, union)) in
+        [("whole_tumor", &[1, 2, 3][..]), ("tumor_core", &[2, 3]), ("enhancing_tumor", &[3])].into_iter().enumerate()
+    {
+        let region = &record["regions"][index];
+        let voxels = map.iter().filter(|label| union.contains(*label)).count();
+        assert_eq!((region["name"].as_str(), region["voxels"].as_u64()), (Some(name), Some(voxels as u64)));
+        assert_eq!(region["labels"], serde_json::json!(union));
+        assert!((region["volume_ml"].as_f64().unwrap() - voxels as f64 * ml).abs() < 1e-9);
+        assert!(printed.contains(name), "{printed}");
+    }
+    assert!(record["labels"].as_array().unwrap().len() == 3 && !printed.contains("label_"), "{printed}");
     let probabilities = fs::read_dir(dir.path("predicted")).unwrap().flatten();
     let probabilities = probabilities.map(|file| file.path()).find(|path| path.to_string_lossy().contains("prob"));
     let (_, probabilities) = read_image(&probabilities.unwrap()).unwrap();

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod channels;
 pub mod checks;
 pub mod contained_labels;
+pub mod expected_channels;
 pub mod load;
 pub mod patch;
 pub mod phantom;

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::pairs::{self, Files, images_in};
 use super::record::{Evaluation, Outputs};
 use super::{EvaluateArgs, pictures};
+use crate::commands::predict::unfinished_notes;
 use crate::terminal::signals::{stop_flag, stop_on_signals};
 use crate::terminal::{CliError, Exit};
 use dataset::alignment::{Role, align};
@@ -28,6 +29,9 @@ pub(super) fn evaluate(predictions: &Path, truths: &Path, arguments: &EvaluateAr
     let file = arguments.metrics.as_deref().map(|path| MetricsFile::load(path, None)).transpose()?;
     let file = file.unwrap_or_else(|| MetricsFile::of_metrics(defaults()));
     let pairs = pairs::find(predictions, truths, arguments.missing)?;
+    for note in unfinished_notes(pairs.values().filter_map(|files| files.prediction.as_ref())) {
+        eprintln!("note: {note}");
+    }
     let images = arguments.images.as_deref().map(images_by_case).transpose()?;
     stop_on_signals()?;
     let classes = match file.classes() {

@@ -31,6 +31,7 @@ mod windows;
 
 pub(super) use case::{CaseSettings, predict_case};
 pub(super) use outputs::{CaseFiles as PredictionFiles, is_done};
+pub(super) use record::unfinished_notes;
 pub(super) use weights::{Checkpoint, Weights, note_unfinished, predict_error};
 pub(super) use windows::Windows;
 

@@ -1,14 +1,17 @@
 //! `CASE.json`, the record of a prediction: the volumes of its labels and regions, what made it, and from which files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use engine::fingerprint::DifferenceKind;
 use engine::inference::volumetry::{LabelVolume, RegionVolume};
-use engine::prediction::Provenance;
+use engine::prediction::provenance::UsedWeights;
+use engine::prediction::{Provenance, Unfinished};
 use run_folder::folder::{RunError, write_atomically};
 use run_folder::manifest::InputFile;
+use volume::io;
 
 /// `CASE.json`.
 #[derive(Debug, Serialize)]
@@ -75,6 +78,24 @@ impl Identity {
     pub(super) fn read(path: &Path) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
+}
+
+/// Returns a sentence for each run that made some of these label maps before its training was finished, as their records say.
+pub(in crate::commands) fn unfinished_notes<'a>(label_maps: impl IntoIterator<Item = &'a PathBuf>) -> Vec<String> {
+    let mut runs: BTreeMap<PathBuf, (Unfinished, usize)> = BTreeMap::new();
+    for label_map in label_maps {
+        let record = label_map.with_file_name(format!("{}.json", io::case_name(label_map)));
+        let weights = Identity::read(&record).into_iter().flat_map(|identity| identity.made_by.weights);
+        for UsedWeights { run, unfinished, .. } in weights {
+            let Some(unfinished) = unfinished else { continue };
+            runs.entry(run).or_insert((unfinished, 0)).1 += 1;
+        }
+    }
+    let note = |(run, (unfinished, count)): (PathBuf, (Unfinished, usize))| {
+        let maps = if count == 1 { "1 label map was".to_owned() } else { format!("{count} label maps were") };
+        format!("{maps} predicted by {}, whose training was not finished: {unfinished}", run.display())
+    };
+    runs.into_iter().map(note).collect()
 }
 
 /// Identifies a file by its content.

@@ -259,7 +259,11 @@ fn metric(open: &[OpenRun], arguments: &SelectArgs) -> Result<Metric, CliError> 
         None => {
             let names: Vec<&str> = declared.iter().map(Metric::name).collect();
             let message = format!("the runs do not declare the metric {name}");
-            Err(CliError::problem(message, format!("they declare {}; Dice is always possible", names.join(", "))))
+            let help = match names.is_empty() {
+                true => "leave out --metric to select by Dice, which is always possible".to_owned(),
+                false => format!("they declare {}; Dice is always possible", names.join(", ")),
+            };
+            Err(CliError::problem(message, help))
         }
     }
 }

@@ -15,6 +15,7 @@ mod worker;
 
 use super::numbers::at_least_one;
 use super::{Execute, ExperimentOptions};
+use crate::output_paths::check_folder;
 use crate::terminal::{CliError, Exit, output};
 use engine::experiment::check::Environment;
 use engine::training::validate;
@@ -109,6 +110,7 @@ impl Execute for SweepArgs {
 /// Checks every run before the first one starts.
 fn check(path: &Path, arguments: &SweepArgs) -> Result<Checked, CliError> {
     let common = &arguments.common;
+    check_folder(&common.runs_dir)?;
     let sweep = document::load(path, &arguments.grid, &common.set)?;
     let cache_dir = common.cache.path();
     let (environment, device) = if arguments.launcher.is_local() {

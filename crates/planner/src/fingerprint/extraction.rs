@@ -1,7 +1,5 @@
 //! Measuring every subject, a few at a time.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -9,8 +7,8 @@ use super::intensities::{ChannelIntensities, Sampled, samples_per_subject};
 use super::labels::occurrences;
 use super::subject::{Measured, measure};
 use super::{DatasetFingerprint, FORMAT};
+use dataset::expected_channels::ExpectedChannels;
 use dataset::subject::Subject;
-use volume::io;
 
 /// The maximum number of subjects in memory at once.
 const MAX_SUBJECTS_IN_MEMORY: usize = 8;
@@ -113,46 +111,23 @@ fn summarize(results: Vec<Result<Measured, Unreadable>>, files: &[Subject], decl
     })
 }
 
-/// Returns the subjects whose images have another number of channels than is declared, or than most have if none is declared
-/// or no image has that number.
+/// Returns the subjects whose images have another number of channels than the others.
 fn other_channel_counts(measured: &[Measured], files: &[Subject], declared: Option<usize>) -> Vec<Unreadable> {
-    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-    measured.iter().for_each(|subject| *counts.entry(subject.channels.len()).or_default() += 1);
-    // Of equally frequent numbers, the smallest.
-    let most = counts.iter().min_by_key(|(_, subjects)| std::cmp::Reverse(**subjects)).map(|(channels, _)| *channels);
-    let declared = declared.filter(|declared| counts.contains_key(declared));
-    let Some(expected) = declared.or(most) else { return Vec::new() };
-    let who = if declared.is_some() { "the dataset declares" } else { "most images have" };
-    let others = measured.iter().filter(|subject| subject.channels.len() != expected);
+    let counts = measured.iter().map(|subject| subject.channels.len());
+    let Some(expected) = ExpectedChannels::of(counts, declared) else { return Vec::new() };
+    let others = measured.iter().filter(|subject| subject.channels.len() != expected.count);
     let unreadable = |subject: &Measured| {
         let name = &subject.fingerprint.name;
         let images = files.iter().find(|files| files.name == *name).map_or(&[][..], |files| &files.images);
-        let found = channels_in_words(images, subject.channels.len());
-        Unreadable { subject: name.clone(), reason: format!("{found}, but {who} {expected}") }
+        Unreadable { subject: name.clone(), reason: expected.difference(images, subject.channels.len()) }
     };
     others.map(unreadable).collect()
-}
-
-/// Says how many channels a subject's images have, and which of several files has more than one.
-fn channels_in_words(images: &[PathBuf], channels: usize) -> String {
-    let has = |path: &Path, channels: usize| {
-        format!("{} has {channels} channel{}", path.display(), if channels == 1 { "" } else { "s" })
-    };
-    if let [image] = images {
-        return has(image, channels);
-    }
-    let several = |path: &PathBuf| {
-        let channels = io::read_header(path).ok()?.channels;
-        (channels > 1).then(|| has(path, channels))
-    };
-    let several: Vec<String> = images.iter().filter_map(several).collect();
-    let files = format!("its {} image files have {channels} channels together", images.len());
-    if several.is_empty() { files } else { format!("{files} ({})", several.join(", ")) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use volume::{Affine, Grid, Voxels, io};
 
     /// Writes a subject whose image is 0 outside one box, with a label in one voxel.

@@ -12,11 +12,13 @@ use crate::previous::PreviousRuns;
 use dataset::alignment::{Role, axis_order, check_same_axis_order};
 use dataset::cache::Cache;
 use dataset::contained_labels::contained_labels;
+use dataset::expected_channels::ExpectedChannels;
 use dataset::sources::{self, Incomplete, Listing};
 use dataset::split::{self, Parts};
+use dataset::subject::Subject;
 use random::Seed;
 use volume::Grid;
-use volume::io::read_header;
+use volume::io::{ImageError, read_header};
 
 /// A summary of the dataset, read from headers.
 #[derive(Clone, Debug)]
@@ -198,8 +200,12 @@ fn check_complete(diagnostics: &mut Diagnostics, listing: &Listing, parts: &Part
 /// Reads the grid of each image and the number of channels, which must be the same for all subjects.
 fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<String, Grid>, usize) {
     let mut grids = BTreeMap::new();
-    let mut shared: Option<(usize, &str)> = None;
-    let (mut unreadable, mut channel_counts) = (Vec::new(), Vec::new());
+    let mut channels_of: Vec<(&Subject, usize)> = Vec::new();
+    let (mut unreadable, mut unsupported) = (Vec::new(), Vec::new());
+    let mut unread = |subject: &Subject, error: ImageError| {
+        let files = if error.is_wrong_path() { &mut unsupported } else { &mut unreadable };
+        files.push(format!("subject {}: {error}", subject.name));
+    };
     // By how they are fixed.
     let mut mismatches: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for subject in listing.subjects.iter().filter(|subject| !listing.lacks(&subject.name, Role::Image)) {
@@ -207,19 +213,12 @@ fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<Str
         let headers = match headers {
             Ok(headers) => headers,
             Err(error) => {
-                unreadable.push(format!("subject {}: {error}", subject.name));
+                unread(subject, error);
                 continue;
             }
         };
         let Some(grid) = headers.first().map(|header| header.grid) else { continue };
-        let channels: usize = headers.iter().map(|header| header.channels).sum();
-        if let Some((expected, first)) = shared.filter(|(expected, _)| *expected != channels) {
-            channel_counts.push(format!(
-                "expected {expected} channels as in subject {first}, got {channels} in subject {}",
-                subject.name
-            ));
-        }
-        shared.get_or_insert((channels, &subject.name));
+        channels_of.push((subject, headers.iter().map(|header| header.channels).sum()));
         let images = subject.images.iter().zip(headers).map(|(path, header)| (Role::Image, path, Ok(header)));
         let labels = subject.label.iter().map(|path| (Role::LabelMap, path, read_header(path)));
         let reorients = diagnostics.document.experiment.reorients();
@@ -227,7 +226,7 @@ fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<Str
             let reference = (Role::Image, &grid);
             let compared = match header {
                 Err(error) => {
-                    unreadable.push(format!("subject {}: {error}", subject.name));
+                    unread(subject, error);
                     continue;
                 }
                 Ok(header) if reorients => axis_order(role, path, &header.grid, reference).map(drop),
@@ -242,15 +241,22 @@ fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<Str
         grids.insert(subject.name.clone(), grid);
     }
     diagnostics.unreadable(unreadable);
+    diagnostics.files("files cannot be read", unsupported, "convert the files, or remove the subjects");
+    let declared = Some(listing.channel_names.len()).filter(|count| *count > 0);
+    let expected = ExpectedChannels::of(channels_of.iter().map(|(_, channels)| *channels), declared);
+    let others = channels_of.iter().filter_map(|(subject, channels)| {
+        let expected = expected.filter(|expected| expected.count != *channels)?;
+        Some(format!("subject {}: {}", subject.name, expected.difference(&subject.images, *channels)))
+    });
     diagnostics.files(
         "subjects have another number of channels",
-        channel_counts,
-        "all subjects need the same channels",
+        others.collect(),
+        "correct the files, or remove the subjects; all need the same channels",
     );
     for (fix, messages) in mismatches {
         diagnostics.files("files have other grids than their images", messages, &fix);
     }
-    (grids, shared.map_or(1, |(channels, _)| channels))
+    (grids, expected.map_or(1, |expected| expected.count))
 }
 
 fn check_grids(diagnostics: &mut Diagnostics, grids: &BTreeMap<String, Grid>) {
@@ -355,6 +361,34 @@ train: { epochs: 2 }
             warning.starts_with("a step takes 41 patches, but an epoch has only 40 (8 subjects with 5 each)"),
             "{warning}"
         );
+    }
+
+    #[test]
+    fn the_file_with_other_channels_and_files_of_other_formats_are_named() {
+        use volume::{Affine, Voxels, io};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let grid = Grid { shape: [32; 3], affine: Affine::IDENTITY };
+        for (name, channels) in [("a", 4), ("b", 1), ("c", 1)] {
+            let image = Voxels::new(channels, grid.shape, vec![0.0; channels * grid.num_voxels()]);
+            io::write_image(&path(&format!("{name}.nii")), &grid, &image).unwrap();
+            let label = Voxels::new(1, grid.shape, vec![1; grid.num_voxels()]);
+            io::write_label(&path(&format!("{name}_label.nii")), &grid, &label).unwrap();
+        }
+        let problems = |files: &str| {
+            std::fs::write(path("cases.csv"), format!("subject,image,label\n{files}")).unwrap();
+            let table = format!("table: {{ file: \"{}\" }}", path("cases.csv").display());
+            let text =
+                VALID.replace("phantom: { subjects: 10 }", &table).replace("source:", "labels: { 1: a }, source:");
+            summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err()
+        };
+        let found = problems("a,a.nii,a_label.nii\nb,b.nii,b_label.nii\nc,c.nii,c_label.nii\n");
+        let message = format!("subject a: {} has 4 channels, but most images have 1", path("a.nii").display());
+        assert!(found.0[0].message.ends_with(&message), "{found}");
+        std::fs::write(path("a.nrrd"), "NRRD0004").unwrap();
+        let found = problems("a,a.nrrd,a_label.nii\nb,b.nii,b_label.nii\n");
+        assert!(found.0[0].message.contains("a.nrrd: NRRD cannot be read; convert it"), "{found}");
+        assert!(!found.0[0].is_failure);
     }
 
     #[test]
