@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -226,10 +226,14 @@ fn another_number_of_channels_than_declared_is_a_problem() {
 fn a_stop_signal_ends_the_reading_without_a_plan() {
     let dir = dir();
     dir.runner(&["phantom", "slow", "--subjects", "30", "--shape", "64,64,48", "--spacing", "6,6,6"]).success();
-    // How long reading takes depends on the machine: too early a signal kills the program, too late a one is not noticed.
-    let stopped = [20, 40, 80, 120, 160, 240, 320, 480].into_iter().any(|milliseconds| {
+    let start = Instant::now();
+    dir.runner(&["plan", "slow"]).success();
+    let duration = start.elapsed();
+    fs::remove_dir_all(dir.path("experiments")).unwrap();
+    // Too early a signal kills the program, too late a one is not noticed.
+    let stopped = (1..20).any(|twentieths| {
         let mut child = dir.spawn(&["plan", "slow"]);
-        std::thread::sleep(Duration::from_millis(milliseconds));
+        std::thread::sleep(duration * twentieths / 20);
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         let code = child.wait().unwrap().code();
         let was_written = dir.path("experiments").exists();
