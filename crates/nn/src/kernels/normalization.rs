@@ -10,21 +10,28 @@ const PIECE: usize = 1 << 10;
 /// Partial sums that are computed together.
 const LANES: usize = 16;
 
+/// The settings of a normalization and of its activation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormalizationSettings {
+    /// Groups per patch.
+    pub groups: usize,
+    /// Added to variances.
+    pub epsilon: f64,
+    /// The slope of the activation below 0; 1 for no activation.
+    pub slope: f32,
+}
+
 /// A normalization of each group of channels of each patch.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupNormalization<'a> {
-    /// Groups per patch.
-    pub groups: usize,
     /// Voxels per channel.
     pub voxels: usize,
     /// The scale of each channel.
     pub scale: &'a [f32],
     /// The shift of each channel.
     pub shift: &'a [f32],
-    /// Added to variances.
-    pub epsilon: f64,
-    /// The slope of the activation below 0; 1 for no activation.
-    pub slope: f32,
+    /// The settings.
+    pub settings: NormalizationSettings,
 }
 
 /// The mean and standard deviation of a group.
@@ -76,11 +83,25 @@ impl Affine {
 impl GroupNormalization<'_> {
     /// Normalizes maps `[batch, channel, voxel]`; returns them with the moments of each group of each patch.
     pub fn forward(&self, input: &[f32]) -> (Vec<f32>, Vec<Moments>) {
+        self.normalize(input, |arch, _, group| moments(arch, group, self.settings.epsilon))
+    }
+
+    /// Normalizes maps by the moments that [`forward`](Self::forward) returned.
+    pub fn apply(&self, input: &[f32], moments: &[Moments]) -> Vec<f32> {
+        self.normalize(input, |_, index, _| moments[index]).0
+    }
+
+    /// Normalizes maps by moments of the groups, which are a function of their indices and values.
+    fn normalize(
+        &self,
+        input: &[f32],
+        moments: impl Fn(Arch, usize, &[f32]) -> Moments + Sync,
+    ) -> (Vec<f32>, Vec<Moments>) {
         let arch = Arch::new();
         let mut output = vec![0.0; input.len()];
         let groups = output.par_chunks_exact_mut(self.group()).zip(input.par_chunks_exact(self.group())).enumerate();
         let moments = groups.map(|(index, (output, input))| {
-            let moments = moments(arch, input, self.epsilon);
+            let moments = moments(arch, index, input);
             let volumes = output.chunks_exact_mut(self.voxels).zip(input.chunks_exact(self.voxels));
             for (channel, (output, input)) in self.channels(index).zip(volumes) {
                 let affine = self.affine(moments, channel);
@@ -140,12 +161,13 @@ impl GroupNormalization<'_> {
 
     /// Returns the number of values of a group.
     fn group(&self) -> usize {
-        self.scale.len() / self.groups * self.voxels
+        self.scale.len() / self.settings.groups * self.voxels
     }
 
     /// Returns the channels of a group; `index` counts the groups of all patches.
     fn channels(&self, index: usize) -> Range<usize> {
-        let (group, size) = (index % self.groups, self.scale.len() / self.groups);
+        let groups = self.settings.groups;
+        let (group, size) = (index % groups, self.scale.len() / groups);
         group * size..(group + 1) * size
     }
 
@@ -153,7 +175,7 @@ impl GroupNormalization<'_> {
         let Moments { centre, error, inverse_deviation } = moments;
         let factor = inverse_deviation * f64::from(self.scale[channel]);
         let shift = f64::from(self.shift[channel]) - error * factor;
-        Affine { centre, factor: factor as f32, shift: shift as f32, slope: self.slope }
+        Affine { centre, factor: factor as f32, shift: shift as f32, slope: self.settings.slope }
     }
 }
 

@@ -6,7 +6,7 @@ use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::ThreadPoolBuilder;
 
-use super::Stencil;
+use super::{NormalizationSettings, Stencil};
 use crate::layers::average_pool::average_pool_by_means;
 use crate::layers::max_pool::max_pool_by_planes;
 use crate::layers::normalization::{EPSILON, normalize_groups};
@@ -46,6 +46,11 @@ fn assert_close(ours: &[Vec<f32>], burns: &[Vec<f32>], case: &str) {
             assert!(error < 2e-5, "{case}: tensor {tensor} at {index} is {ours}, by burn {burns}");
         }
     }
+}
+
+/// Returns the settings of a normalization.
+fn settings(groups: usize, slope: f32) -> NormalizationSettings {
+    NormalizationSettings { groups, epsilon: EPSILON, slope }
 }
 
 /// A convolution to test.
@@ -197,7 +202,7 @@ fn results_do_not_depend_on_the_number_of_threads() {
             let [wide_convolution, _] = wide.results();
             let [wide_strided, _] = Case { grid: [14, 12, 10], ..wide }.with([3; 3], [2; 3]).results();
             let (input, affine) = (waves([2, 6, 9, 11, 10], 0.29), [waves([6], 0.6), waves([6], 0.8)]);
-            let norm = || super::normalize(input.clone(), affine.clone(), 3, EPSILON, 0.01);
+            let norm = || super::normalize(input.clone(), affine.clone(), settings(3, 0.01));
             let upsampled = || super::trilinear(input.clone());
             [
                 convolution,
@@ -227,13 +232,63 @@ fn normalizations_equal_those_of_burn() {
         let (input, affine) = (waves(shape, 0.37), [waves([shape[1]], 0.6), waves([shape[1]], 0.8)]);
         let inputs = [input.clone()];
         let ours = output_and_gradients(&inputs, &affine, || {
-            super::normalize(input.clone(), affine.clone(), groups, EPSILON, slope)
+            super::normalize(input.clone(), affine.clone(), settings(groups, slope))
         });
         let burns = output_and_gradients(&inputs, &affine, || {
             let normal = normalize_groups(input.clone(), affine.clone(), groups);
-            if slope == 1.0 { normal } else { leaky_relu(normal, slope) }
+            if slope == 1.0 { normal } else { leaky_relu(normal, slope.into()) }
         });
         assert_close(&ours, &burns, &format!("{shape:?} in {groups} groups, slope {slope}"));
+    }
+}
+
+#[test]
+fn normalizations_of_values_far_from_zero_are_exact() {
+    // The mean is no number of single precision, and its error would shift all values.
+    let input = waves([1, 1, 10, 11, 12], 0.37).mul_scalar(1e-2).add_scalar(100.3);
+    let values: Vec<f64> = to_vec(input.clone()).into_iter().map(f64::from).collect();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    let affine = [Tensor::ones([1], &input.device()), Tensor::zeros([1], &input.device())];
+    let output = to_vec(super::normalize(input, affine, settings(1, 1.0)));
+    for (value, output) in values.iter().zip(output) {
+        let expected = (value - mean) / (variance + EPSILON).sqrt();
+        assert!((f64::from(output) - expected).abs() < 1e-6, "{output}, expected {expected}");
+    }
+}
+
+#[test]
+fn normalization_and_convolution_together_have_the_bits_of_both_in_sequence() {
+    for (channels, kernel, stride) in
+        [([4, 5], [3; 3], [1; 3]), ([4, 6], [3, 3, 1], [2; 3]), ([32, 32], [3; 3], [1; 3])]
+    {
+        let (input, affine) =
+            (waves([2, channels[0], 6, 8, 4], 0.37), [0.6, 0.8].map(|step| waves([channels[0]], step)));
+        let weight = waves([channels[1], channels[0], kernel[0], kernel[1], kernel[2]], 0.51);
+        let bias = waves([channels[1]], 0.9);
+        let (inputs, vectors) =
+            ([input.clone(), weight.clone()], [affine.clone().to_vec(), vec![bias.clone()]].concat());
+        let (settings, stencil) = (settings(2, 0.01), Stencil::centred(kernel, stride));
+        let together = output_and_gradients(&inputs, &vectors, || {
+            let (weight, bias) = (weight.clone(), bias.clone());
+            super::normalize_convolve(input.clone(), affine.clone(), settings, weight, bias, stencil)
+        });
+        let in_sequence = output_and_gradients(&inputs, &vectors, || {
+            let normalized = super::normalize(input.clone(), affine.clone(), settings);
+            super::convolve(vec![normalized], weight.clone(), bias.clone(), stencil, 1.0)
+        });
+        assert!(together == in_sequence, "{channels:?}, kernel {kernel:?}, stride {stride:?}");
+    }
+}
+
+#[test]
+fn activations_of_sums_equal_those_of_burn() {
+    for slope in [0.0, 0.01, 1.0] {
+        let inputs = [waves([2, 3, 4, 5, 6], 0.37), waves([2, 3, 4, 5, 6], 0.51)];
+        let [first, second] = &inputs;
+        let ours = output_and_gradients(&inputs, &[], || super::add_activate(first.clone(), second.clone(), slope));
+        let burns = output_and_gradients(&inputs, &[], || leaky_relu(first.clone().add(second.clone()), slope));
+        assert!(ours == burns, "slope {slope}");
     }
 }
 

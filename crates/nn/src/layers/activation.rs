@@ -5,6 +5,8 @@ use burn::tensor::activation::{leaky_relu, relu};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "flex")]
+use crate::kernels;
 use crate::onnx::{GraphBuilder, Value, builder};
 
 /// The activation function.
@@ -39,6 +41,18 @@ impl Activation {
             Activation::Relu => relu(input),
             Activation::LeakyRelu => leaky_relu(input, NEGATIVE_SLOPE),
         }
+    }
+
+    /// Applies the activation to the sum of two inputs.
+    ///
+    /// # Shapes
+    /// - inputs, output: `[batch, channel, x, y, z]`
+    pub fn of_sum(self, first: Tensor<5>, second: Tensor<5>) -> Tensor<5> {
+        #[cfg(feature = "flex")]
+        if kernels::support(&first) {
+            return kernels::add_activate(first, second, self.negative_slope());
+        }
+        self.forward(first.add(second))
     }
 
     /// Adds the activation to an ONNX graph.

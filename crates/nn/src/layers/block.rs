@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use super::convolution::{ConvolutionShape, add_concatenation, concatenate};
 use super::dropout::dropout;
-use super::{Activation, Convolution, Initialization, Norm, Normalization, Pass};
+use super::{Activation, Convolution, Initialization, Norm, Normalization, Pass, Unnormalized};
 use crate::onnx::{GraphBuilder, Value};
 use crate::parameters::{Declarations, Initializer, Parameters};
 
@@ -71,19 +71,39 @@ impl ConvolutionUnit {
         Self { convolution, norm: Normalization::declare(all, style.norm, &name, shape.output, scale) }
     }
 
-    /// Applies the convolution to the concatenation of the inputs, then normalization and activation.
-    pub fn forward(
+    /// Applies the convolution to the concatenation of the inputs; normalization and activation are to follow.
+    fn start(
+        &self,
+        parameters: &Parameters,
+        pass: &Pass,
+        inputs: Vec<Tensor<5>>,
+        activation: Option<Activation>,
+    ) -> Unnormalized<'_> {
+        let [fused, activation] = self.fused(activation);
+        let input = self.convolution.forward(parameters, pass, inputs, fused);
+        Unnormalized { input, norm: &self.norm, activation }
+    }
+
+    /// Applies the convolution to the output of another unit; normalization and activation are to follow.
+    fn follow(
         &self,
         parameters: &Parameters,
         pass: &mut Pass,
-        inputs: Vec<Tensor<5>>,
+        input: Unnormalized,
         activation: Option<Activation>,
-    ) -> Tensor<5> {
-        if let Normalization::Absent = self.norm {
-            return self.convolution.forward(parameters, pass, inputs, activation);
+    ) -> Unnormalized<'_> {
+        let [fused, activation] = self.fused(activation);
+        let input = self.convolution.forward_normalized(parameters, pass, input, fused);
+        Unnormalized { input, norm: &self.norm, activation }
+    }
+
+    /// Returns the activation that the convolution applies, because no normalization follows, and that after the
+    /// normalization.
+    fn fused(&self, activation: Option<Activation>) -> [Option<Activation>; 2] {
+        match self.norm {
+            Normalization::Absent => [activation, None],
+            _ => [None, activation],
         }
-        let hidden = self.convolution.forward(parameters, pass, inputs, None);
-        self.norm.forward(parameters, pass, hidden, activation)
     }
 
     /// Adds the unit to an ONNX graph.
@@ -137,17 +157,11 @@ impl ConvolutionBlock {
             Shortcut::Identity => concatenate(inputs.clone()),
             Shortcut::Projection(convolution) => convolution.forward(parameters, pass, inputs.clone(), None),
         });
-        let (last, first) = self.units.split_last().expect("a block has at least one convolution");
-        let mut hidden = inputs;
-        for unit in first {
-            hidden = vec![unit.forward(parameters, pass, hidden, Some(self.activation))];
-        }
+        let activations = [Some(self.activation), shortcut.is_none().then_some(self.activation)];
+        let hidden = forward_units(&self.units, parameters, pass, inputs, activations);
         let hidden = match shortcut {
-            None => last.forward(parameters, pass, hidden, Some(self.activation)),
-            Some(shortcut) => {
-                let hidden = last.forward(parameters, pass, hidden, None);
-                self.activation.forward(hidden.add(shortcut))
-            }
+            None => hidden,
+            Some(shortcut) => self.activation.of_sum(hidden, shortcut),
         };
         dropout(hidden, self.dropout, pass)
     }
@@ -172,6 +186,24 @@ impl ConvolutionBlock {
             }
         }
     }
+}
+
+/// Applies units in sequence to the concatenation of the inputs; `activations` are that after each unit but the last one,
+/// and that after the last one.
+pub fn forward_units(
+    units: &[ConvolutionUnit],
+    parameters: &Parameters,
+    pass: &mut Pass,
+    inputs: Vec<Tensor<5>>,
+    activations: [Option<Activation>; 2],
+) -> Tensor<5> {
+    let activation = |index: usize| activations[usize::from(index + 1 == units.len())];
+    let (first, rest) = units.split_first().expect("there is at least one convolution");
+    let mut hidden = first.start(parameters, pass, inputs, activation(0));
+    for (index, unit) in rest.iter().enumerate() {
+        hidden = unit.follow(parameters, pass, hidden, activation(index + 1));
+    }
+    hidden.forward(parameters, pass)
 }
 
 /// Adds the activation of the sum of two values to an ONNX graph.

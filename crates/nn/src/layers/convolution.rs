@@ -5,7 +5,7 @@ use burn::tensor::module::{conv_transpose3d, conv3d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
 use super::activation::{activate, add_activation};
-use super::{Activation, Initialization, Pass};
+use super::{Activation, Initialization, Pass, Unnormalized};
 #[cfg(feature = "flex")]
 use crate::kernels;
 use crate::onnx::{GraphBuilder, Value, builder};
@@ -70,20 +70,14 @@ impl Convolution {
         inputs: Vec<Tensor<5>>,
         activation: Option<Activation>,
     ) -> Tensor<5> {
-        let weight = parameters.get::<5>(self.weight);
-        let bias = self.bias.map(|bias| parameters.get::<1>(bias));
         #[cfg(feature = "flex")]
         if kernels::support(&inputs[0]) {
-            let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], &inputs[0].device().inner()));
-            let stencil = kernels::Stencil::centred(self.kernel, self.stride);
-            return kernels::convolve(
-                inputs,
-                weight,
-                bias,
-                stencil,
-                activation.map_or(1.0, Activation::negative_slope),
-            );
+            let (weight, bias, stencil) = self.kernel(parameters, &inputs[0]);
+            let slope = activation.map_or(1.0, Activation::negative_slope);
+            return kernels::convolve(inputs, weight, bias, stencil, slope);
         }
+        let weight = parameters.get::<5>(self.weight);
+        let bias = self.bias.map(|bias| parameters.get::<1>(bias));
         let (input, stride) = match self.kernel {
             // burn's CubeCL backends compute wrong gradients of strided 1x1x1 convolutions (0.22.1).
             [1, 1, 1] => (subsample(concatenate(inputs), self.stride), [1; 3]),
@@ -94,6 +88,34 @@ impl Convolution {
         let [input, weight] = [input, weight].map(|tensor| precision.lower(tensor));
         let bias = bias.map(|bias| precision.lower(bias));
         activate(precision.raise(conv3d(input, weight, bias, options)), activation)
+    }
+
+    /// Normalizes the input, convolves the result, then applies the activation; see [`forward`](Self::forward).
+    pub fn forward_normalized(
+        &self,
+        parameters: &Parameters,
+        pass: &mut Pass,
+        input: Unnormalized,
+        activation: Option<Activation>,
+    ) -> Tensor<5> {
+        #[cfg(feature = "flex")]
+        if activation.is_none()
+            && let Some((affine, settings)) = input.kernel(parameters)
+        {
+            let (weight, bias, stencil) = self.kernel(parameters, &input.input);
+            return kernels::normalize_convolve(input.input, affine, settings, weight, bias, stencil);
+        }
+        let input = input.forward(parameters, pass);
+        self.forward(parameters, pass, vec![input], activation)
+    }
+
+    /// Returns weight, bias and stencil for the kernel of `flex`.
+    #[cfg(feature = "flex")]
+    fn kernel(&self, parameters: &Parameters, input: &Tensor<5>) -> (Tensor<5>, Tensor<1>, kernels::Stencil) {
+        let weight = parameters.get::<5>(self.weight);
+        let bias = self.bias.map(|bias| parameters.get::<1>(bias));
+        let bias = bias.unwrap_or_else(|| Tensor::zeros([weight.dims()[0]], &input.device().inner()));
+        (weight, bias, kernels::Stencil::centred(self.kernel, self.stride))
     }
 
     /// Adds the convolution of the concatenation of the inputs to an ONNX graph.

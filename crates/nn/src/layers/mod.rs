@@ -27,11 +27,11 @@ pub mod upsample;
 
 pub use activation::Activation;
 pub use average_pool::average_pool;
-pub use block::{BlockShape, BlockStyle, ConvolutionBlock, ConvolutionUnit};
+pub use block::{BlockShape, BlockStyle, ConvolutionBlock, ConvolutionUnit, forward_units};
 pub use convolution::{Convolution, ConvolutionShape, TransposedConvolution};
 pub use initialization::Initialization;
 pub use max_pool::max_pool;
-pub use normalization::{Norm, Normalization};
+pub use normalization::{Norm, Normalization, Unnormalized};
 pub use pass::Pass;
 pub use residual::ResidualStage;
 pub use upsample::{nearest, trilinear};

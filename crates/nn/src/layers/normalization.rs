@@ -90,14 +90,24 @@ impl Normalization {
         activation: Option<Activation>,
     ) -> Tensor<5> {
         #[cfg(feature = "flex")]
-        if let Self::Grouped { groups, affine } = self
-            && kernels::support(&input)
-        {
-            let affine = affine.map(|id| parameters.get::<1>(id));
-            let slope = activation.map_or(1.0, Activation::negative_slope);
-            return kernels::normalize(input, affine, *groups, EPSILON, slope);
+        if let Some((affine, settings)) = self.kernel(parameters, &input, activation) {
+            return kernels::normalize(input, affine, settings);
         }
         activate(self.normalize(parameters, pass, input), activation)
+    }
+
+    /// Returns scale, shift and settings for the kernel of `flex`; `None` where there is no kernel.
+    #[cfg(feature = "flex")]
+    fn kernel(
+        &self,
+        parameters: &Parameters,
+        input: &Tensor<5>,
+        activation: Option<Activation>,
+    ) -> Option<([Tensor<1>; 2], kernels::NormalizationSettings)> {
+        let Self::Grouped { groups, affine } = self else { return None };
+        let slope = activation.map_or(1.0, Activation::negative_slope) as f32;
+        let settings = kernels::NormalizationSettings { groups: *groups, epsilon: EPSILON, slope };
+        kernels::support(input).then(|| (affine.map(|id| parameters.get::<1>(id)), settings))
     }
 
     /// Adds the normalization at inference to an ONNX graph.
@@ -151,6 +161,30 @@ impl Normalization {
                 flat.sub(mean).mul(factor).add(shift).reshape(shape)
             }
         }
+    }
+}
+
+/// A tensor that is yet to be normalized and activated, so that what follows can compute both together.
+#[derive(Debug)]
+pub struct Unnormalized<'a> {
+    /// The tensor.
+    pub input: Tensor<5>,
+    /// Its normalization.
+    pub norm: &'a Normalization,
+    /// The activation after it.
+    pub activation: Option<Activation>,
+}
+
+impl Unnormalized<'_> {
+    /// Normalizes and activates the tensor.
+    pub fn forward(self, parameters: &Parameters, pass: &mut Pass) -> Tensor<5> {
+        self.norm.forward(parameters, pass, self.input, self.activation)
+    }
+
+    /// Returns scale, shift and settings for the kernel of `flex`; `None` where there is no kernel.
+    #[cfg(feature = "flex")]
+    pub(super) fn kernel(&self, parameters: &Parameters) -> Option<([Tensor<1>; 2], kernels::NormalizationSettings)> {
+        self.norm.kernel(parameters, &self.input, self.activation)
     }
 }
 

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::average_pool::add_average_pool;
-use super::block::{BlockShape, BlockStyle, ConvolutionUnit, add_sum};
+use super::block::{BlockShape, BlockStyle, ConvolutionUnit, add_sum, forward_units};
 use super::convolution::ConvolutionShape;
 use super::dropout::dropout;
 use super::{Activation, Convolution, Normalization, Pass, average_pool};
@@ -82,9 +82,8 @@ impl ResidualBlock {
     }
 
     fn forward(&self, parameters: &Parameters, pass: &mut Pass, input: Tensor<5>) -> Tensor<5> {
-        let [first, last] = &self.units;
-        let hidden = first.forward(parameters, pass, vec![input.clone()], Some(self.activation));
-        let hidden = last.forward(parameters, pass, vec![hidden], None);
+        let activations = [Some(self.activation), None];
+        let hidden = forward_units(&self.units, parameters, pass, vec![input.clone()], activations);
         let pooled = average_pool(input, self.stride);
         let shortcut = match &self.projection {
             None => pooled,
@@ -93,7 +92,7 @@ impl ResidualBlock {
                 norm.forward(parameters, pass, projected, None)
             }
         };
-        self.activation.forward(hidden.add(shortcut))
+        self.activation.of_sum(hidden, shortcut)
     }
 
     fn add_to_graph(&self, graph: &mut GraphBuilder, input: Value) -> Value {

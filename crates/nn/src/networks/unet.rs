@@ -14,6 +14,7 @@ use crate::parameters::Declarations;
 use layers::UnetLayers;
 use values::UnitFraction;
 
+mod check;
 mod gradients;
 mod layers;
 mod memory;
@@ -125,17 +126,6 @@ fn default_kernel_sizes() -> SizePerLevel {
     SizePerLevel::All([3; 3])
 }
 
-/// The maximum number of levels; more would halve the axes of any volume to nothing.
-const MAX_LEVELS: usize = 16;
-/// The maximum number of channels of a level.
-const MAX_WIDTH: usize = 65_536;
-/// The maximum size of a kernel along an axis, in voxels.
-const MAX_KERNEL: usize = 15;
-/// The maximum stride of a level along an axis.
-const MAX_STRIDE: usize = 16;
-/// The maximum number of convolutions or blocks of a level.
-const MAX_CONVOLUTIONS: usize = 64;
-
 impl Unet {
     /// Returns the number of levels.
     pub fn depth(&self) -> usize {
@@ -206,75 +196,6 @@ impl Unet {
         }
         field
     }
-
-    /// Checks the keys that have a value for each level.
-    fn check_levels(&self) -> Vec<Diagnostic> {
-        let depth = self.depth();
-        let mut diagnostics = Vec::new();
-        let mut check_count = |key: &str, count: Option<usize>, expected: usize, help: &str| {
-            if let Some(count) = count.filter(|count| *count != expected) {
-                let message = format!("expected {expected} values for {depth} widths, got {count}");
-                diagnostics.push(Diagnostic::problem(key, message, help.to_owned()));
-            }
-        };
-        let per_level = "give one for each width, from the full resolution down, or one for all levels";
-        check_count("kernel_sizes", self.kernel_sizes.num_own(), depth, per_level);
-        check_count("strides", self.strides.as_ref().and_then(SizePerLevel::num_own), depth, per_level);
-        check_count(
-            "convs_per_level",
-            self.convs_per_level.as_ref().and_then(CountPerLevel::num_own),
-            depth,
-            per_level,
-        );
-        let help = "the decoder has one level less than the encoder: give one for each width but the last";
-        let counts = self.decoder_convs_per_level.as_ref().and_then(CountPerLevel::num_own);
-        check_count("decoder_convs_per_level", counts, depth - 1, help);
-        if !diagnostics.is_empty() {
-            return diagnostics;
-        }
-        for level in 0..depth {
-            let key = |name: &str, has_own: bool| if has_own { format!("{name}.{level}") } else { name.to_owned() };
-            if let Some(size) = self.kernel(level).into_iter().find(|size| size % 2 == 0 || *size > MAX_KERNEL) {
-                let message = format!("expected odd kernel sizes from 1 to {MAX_KERNEL}, got {size}");
-                let key = key("kernel_sizes", self.kernel_sizes.num_own().is_some());
-                diagnostics.push(Diagnostic::problem(key, message, "use 3, or 1 along an axis of thick slices"));
-            }
-            let has_own = self.strides.as_ref().and_then(SizePerLevel::num_own).is_some();
-            if let Some(stride) = self.stride(level).into_iter().find(|stride| *stride == 0 || *stride > MAX_STRIDE) {
-                let message = format!("expected strides from 1 to {MAX_STRIDE}, got {stride}");
-                diagnostics.push(Diagnostic::problem(key("strides", has_own), message, "use 2, or 1 to keep an axis"));
-            } else if level == 0 && self.stride(0) != [1; 3] {
-                let message = "the first level has the resolution of the image, so its stride is [1, 1, 1]";
-                diagnostics.push(Diagnostic::problem("strides.0", message, "write [1, 1, 1]"));
-            }
-            let counts = [
-                ("convs_per_level", self.encoder_convs(level), &self.convs_per_level),
-                ("decoder_convs_per_level", self.decoder_convs(level), &self.decoder_convs_per_level),
-            ];
-            for (name, count, counts) in counts {
-                if !(1..=MAX_CONVOLUTIONS).contains(&count) {
-                    let message = format!("expected 1 to {MAX_CONVOLUTIONS}, got {count}");
-                    let has_own = counts.as_ref().and_then(CountPerLevel::num_own).is_some();
-                    diagnostics.push(Diagnostic::problem(key(name, has_own), message, "nnU-Net uses 2"));
-                }
-            }
-        }
-        diagnostics.dedup();
-        if self.residual && self.encoder == Encoder::Residual {
-            let message = "`encoder: residual` has residual blocks of its own";
-            diagnostics.push(Diagnostic::problem("residual", message, "remove `residual: true`"));
-        }
-        if self.encoder == Encoder::Residual && self.downsample == Downsample::MaxPool {
-            let message = "`encoder: residual` reduces the grid by strided convolutions";
-            diagnostics.push(Diagnostic::problem("downsample", message, "add `downsample: strided_conv`"));
-        }
-        if self.deep_supervision && depth < 3 {
-            let message =
-                "deep supervision needs at least 3 widths: the loss of the lowest level of the decoder has weight 0";
-            diagnostics.push(Diagnostic::problem("deep_supervision", message, "add a width, or remove the key"));
-        }
-        diagnostics
-    }
 }
 
 impl Architecture for Unet {
@@ -312,42 +233,11 @@ impl Architecture for Unet {
     }
 
     fn check(&self) -> Vec<Diagnostic> {
-        if self.widths.is_empty() {
-            let message = "expected at least one width, got none";
-            return vec![Diagnostic::problem("widths", message, "for example widths: [32, 64, 128, 256]")];
-        }
-        if self.widths.len() > MAX_LEVELS {
-            let message = format!("expected at most {MAX_LEVELS} levels, got {}", self.widths.len());
-            let help = "each further level halves every axis; give fewer widths";
-            return vec![Diagnostic::problem("widths", message, help)];
-        }
-        let too_wide = self.widths.iter().enumerate().filter(|(_, width)| width.get() > MAX_WIDTH);
-        let problem = |(level, width): (usize, &NonZeroUsize)| {
-            let message = format!("expected at most {MAX_WIDTH}, got {width}");
-            Diagnostic::problem(format!("widths.{level}"), message, "use a smaller number")
-        };
-        let too_wide: Vec<Diagnostic> = too_wide.map(problem).collect();
-        if too_wide.is_empty() { self.check_levels() } else { too_wide }
+        self.check_keys()
     }
 
     fn check_training(&self, patch: [usize; 3], batch: usize) -> Vec<Diagnostic> {
-        let reduction = self.reduction(self.depth() - 1);
-        let has_one_deep_voxel = (0..3).all(|axis| patch[axis] / reduction[axis] == 1);
-        match self.norm {
-            Norm::None => vec![Diagnostic::Warning(
-                "the network has no normalization layers; `norm: instance` usually trains faster and to a better Dice"
-                    .to_owned(),
-            )],
-            Norm::Instance if has_one_deep_voxel => {
-                let message = "the deepest level has one voxel, and instance normalization of one voxel is always 0";
-                vec![Diagnostic::problem("norm", message, "use a larger patch, fewer widths, or another norm")]
-            }
-            Norm::Batch if batch == 1 => vec![Diagnostic::Warning(
-                "batch normalization with a batch of 1 has noisy statistics; `norm: instance` does not depend on the batch"
-                    .to_owned(),
-            )],
-            Norm::Instance | Norm::Batch | Norm::Group => Vec::new(),
-        }
+        self.check_norm(patch, batch)
     }
 
     fn is_without_effect(&self, parameter: &str) -> bool {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::super::convolution::{Direction, Kernels};
 use super::product::{PANEL, Panel};
-use super::transform::{self, POINTS};
+use super::transform::{AxisTransform, Kernel, KernelGradient, POINTS};
 
 /// Transforms weights for Winograd's algorithm: for each panel of output channels, point and input channel, the values
 /// of the panel.
@@ -110,6 +110,38 @@ pub fn num_points(kernel: [usize; 3]) -> usize {
     kernel.iter().map(|size| if *size == 3 { POINTS } else { 1 }).product()
 }
 
+/// The values of one input channel's kernels or points, of which there are at most as many as points of three axes.
+type Values<S> = [<S as Simd>::f32s; POINTS * POINTS * POINTS];
+
+/// Applies a transform of `FROM` values to `TO` along each axis whose kernel has three values, in place.
+#[inline(always)]
+fn along_axes<S: Simd, T: AxisTransform<S, FROM, TO>, const FROM: usize, const TO: usize>(
+    simd: S,
+    kernel: [usize; 3],
+    values: &mut Values<S>,
+) {
+    let mut size = kernel.map(|size| if size == 3 { FROM } else { 1 });
+    for axis in 0..3 {
+        if kernel[axis] != 3 {
+            continue;
+        }
+        let inner: usize = size[axis + 1..].iter().product();
+        let outer: usize = size[..axis].iter().product();
+        for step in 0..outer {
+            // If there are more values after the transform, from the last on, so that none is overwritten before it is read.
+            let outer = if TO > FROM { outer - 1 - step } else { step };
+            for index in 0..inner {
+                let start = outer * FROM * inner + index;
+                let transformed = T::apply(simd, std::array::from_fn(|value| values[start + value * inner]));
+                for (value, transformed) in transformed.into_iter().enumerate() {
+                    values[(outer * TO + value) * inner + index] = transformed;
+                }
+            }
+        }
+        size[axis] = TO;
+    }
+}
+
 /// The transform of one input channel's kernels.
 struct ToPoints<'a> {
     kernel: [usize; 3],
@@ -132,27 +164,8 @@ impl WithSimd for ToPoints<'_> {
             for (current, value) in current.iter_mut().zip(values) {
                 *current = S::as_simd_f32s(value).0[register];
             }
-            let mut size = kernel;
-            for axis in 0..3 {
-                if kernel[axis] != 3 {
-                    continue;
-                }
-                let inner: usize = size[axis + 1..].iter().product();
-                let outer: usize = size[..axis].iter().product();
-                // From the last to the first, so that no value is overwritten before it is read.
-                for outer in (0..outer).rev() {
-                    for index in 0..inner {
-                        let start = outer * 3 * inner + index;
-                        let taps = std::array::from_fn(|tap| current[start + tap * inner]);
-                        for (point, value) in transform::kernel(simd, taps).into_iter().enumerate() {
-                            current[(outer * POINTS + point) * inner + index] = value;
-                        }
-                    }
-                }
-                size[axis] = POINTS;
-            }
-            let count: usize = size.iter().product();
-            for (point, value) in current[..count].iter().enumerate() {
+            along_axes::<S, Kernel, 3, POINTS>(simd, kernel, &mut current);
+            for (point, value) in current[..num_points(kernel)].iter().enumerate() {
                 S::as_mut_simd_f32s(&mut points[point * point_len + input]).0[register] = *value;
             }
         }
@@ -175,32 +188,11 @@ impl WithSimd for FromPoints<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { kernel, points, values, inputs, input } = self;
         for register in 0..PANEL / S::F32_LANES {
-            let mut size = kernel.map(|size| if size == 3 { POINTS } else { 1 });
             let mut current = [simd.splat_f32s(0.0); POINTS * POINTS * POINTS];
-            let count: usize = size.iter().product();
-            for (point, current) in current[..count].iter_mut().enumerate() {
+            for (point, current) in current[..num_points(kernel)].iter_mut().enumerate() {
                 *current = S::as_simd_f32s(&points[point * inputs + input]).0[register];
             }
-            for axis in 0..3 {
-                if kernel[axis] != 3 {
-                    continue;
-                }
-                let inner: usize = size[axis + 1..].iter().product();
-                let outer: usize = size[..axis].iter().product();
-                for outer in 0..outer {
-                    for index in 0..inner {
-                        let start = outer * POINTS * inner + index;
-                        let transformed = transform::kernel_gradient(
-                            simd,
-                            std::array::from_fn(|point| current[start + point * inner]),
-                        );
-                        for (tap, value) in transformed.into_iter().enumerate() {
-                            current[(outer * 3 + tap) * inner + index] = value;
-                        }
-                    }
-                }
-                size[axis] = 3;
-            }
+            along_axes::<S, KernelGradient, POINTS, 3>(simd, kernel, &mut current);
             for (value, current) in values.iter_mut().zip(&current) {
                 S::as_mut_simd_f32s(value).0[register] = *current;
             }

@@ -122,6 +122,21 @@ fn row_of<S: Simd, const N: usize>(voxels: &[S::f32s], start: usize) -> [S::f32s
     std::array::from_fn(|z| row[z * step])
 }
 
+/// Writes the points of a tile for the channels of one register.
+#[inline(always)]
+fn write_points<S: Simd, const NY: usize, const NZ: usize>(
+    values: [[S::f32s; NZ]; NY],
+    points: &mut [S::f32s],
+    first: usize,
+    stride: usize,
+) {
+    for (y, row) in values.into_iter().enumerate() {
+        for (z, value) in row.into_iter().enumerate() {
+            points[first + (y * NZ + z) * stride] = value;
+        }
+    }
+}
+
 impl<S: Simd, const NY: usize, const NZ: usize> Transform<S> for Input<'_, S, NY, NZ> {
     #[inline(always)]
     fn transform(&mut self, simd: S, voxel: usize, point: usize, _: usize) {
@@ -138,16 +153,8 @@ impl<S: Simd, const NY: usize, const NZ: usize> Transform<S> for Input<'_, S, NY
                 *value = simd.mul_add_e_f32s(sign, second, first);
             }
         }
-        let mut columns = [[simd.splat_f32s(0.0); NY]; NZ];
-        for (z, column) in columns.iter_mut().enumerate() {
-            *column = transform::input(simd, values.map(|row| row[z]));
-        }
-        for y in 0..NY {
-            let row: [S::f32s; NZ] = transform::input(simd, columns.map(|column| column[y]));
-            for (z, value) in row.into_iter().enumerate() {
-                self.points[point + (y * NZ + z) * self.point_stride] = value;
-            }
-        }
+        let points = transform::plane::<S, transform::Input, NY, NZ, NY, NZ>(simd, values);
+        write_points::<S, NY, NZ>(points, self.points, point, self.point_stride);
     }
 }
 
@@ -179,20 +186,8 @@ impl<S: Simd, const NY: usize, const NZ: usize, const MY: usize, const MZ: usize
                 };
             }
         }
-        let mut columns = [[simd.splat_f32s(0.0); MZ]; NY];
-        for z in 0..MZ {
-            let column = std::array::from_fn::<_, MY, _>(|y| values[y][z]);
-            let column: [S::f32s; NY] = transform::output_gradient(simd, column);
-            for y in 0..NY {
-                columns[y][z] = column[y];
-            }
-        }
-        for (y, values) in columns.into_iter().enumerate() {
-            let values: [S::f32s; NZ] = transform::output_gradient(simd, values);
-            for (z, value) in values.into_iter().enumerate() {
-                self.points[point + (y * NZ + z) * self.point_stride] = value;
-            }
-        }
+        let points = transform::plane::<S, transform::OutputGradient, MY, MZ, NY, NZ>(simd, values);
+        write_points::<S, NY, NZ>(points, self.points, point, self.point_stride);
     }
 }
 
@@ -214,15 +209,8 @@ impl<S: Simd, const NY: usize, const NZ: usize, const MY: usize, const MZ: usize
         let [plane, row, step] = self.strides;
         let points: [[S::f32s; NZ]; NY] =
             std::array::from_fn(|y| std::array::from_fn(|z| self.points[point + (y * NZ + z) * self.point_stride]));
-        let mut columns = [[simd.splat_f32s(0.0); NZ]; MY];
-        for z in 0..NZ {
-            let column: [S::f32s; MY] = transform::output(simd, points.map(|row| row[z]));
-            for y in 0..MY {
-                columns[y][z] = column[y];
-            }
-        }
-        for (y, values) in columns.into_iter().enumerate() {
-            let values: [S::f32s; MZ] = transform::output(simd, values);
+        let values = transform::plane::<S, transform::Output, NY, NZ, MY, MZ>(simd, points);
+        for (y, values) in values.into_iter().enumerate() {
             for (z, value) in values.into_iter().enumerate() {
                 let at = voxel + y * row + z * step;
                 let next = at + plane;

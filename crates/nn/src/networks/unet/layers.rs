@@ -7,7 +7,7 @@ use crate::layers::max_pool::add_max_pool;
 use crate::layers::upsample::{add_nearest, add_trilinear};
 use crate::layers::{
     BlockShape, BlockStyle, Convolution, ConvolutionBlock, ConvolutionShape, ConvolutionUnit, Pass, ResidualStage,
-    TransposedConvolution, max_pool, upsample,
+    TransposedConvolution, forward_units, max_pool, upsample,
 };
 use crate::networks::Layers;
 use crate::onnx::{GraphBuilder, Value};
@@ -125,7 +125,10 @@ impl UnetLayers {
         let EncoderLevel { pooling, convolutions } = &self.encoder[level];
         let input = if *pooling == [1; 3] { above } else { max_pool(above, *pooling) };
         let input = match &self.stem {
-            Some(stem) if level == 0 => stem.forward(parameters, pass, vec![input], Some(self.style.activation)),
+            Some(stem) if level == 0 => {
+                let activation = Some(self.style.activation);
+                forward_units(std::slice::from_ref(stem), parameters, pass, vec![input], [activation; 2])
+            }
             _ => input,
         };
         match convolutions {
