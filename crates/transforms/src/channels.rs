@@ -86,6 +86,52 @@ impl ChannelFactors {
     }
 }
 
+/// Implements [`Component`](crate::Component) for a step with the keys `factor` and `channel_probability`, which multiplies each
+/// channel by a factor of its own, and defines its parameters.
+macro_rules! scales_channels {
+    ($step:ident, $params:ident, $aliases:expr) => {
+        /// The factor of each channel; `None` if it is unchanged.
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $params(pub Vec<Option<f64>>);
+
+        impl $step {
+            fn factors(&self) -> $crate::channels::ChannelFactors {
+                $crate::channels::ChannelFactors { factor: self.factor, probability: self.channel_probability }
+            }
+        }
+
+        impl $crate::Component for $step {
+            type Params = $params;
+
+            fn aliases() -> &'static [&'static str] {
+                &$aliases
+            }
+
+            fn sample_params(&self, rng: &mut random::Rng, incoming: &$crate::Incoming) -> $params {
+                $params(self.factors().sample(rng, incoming.channels))
+            }
+
+            fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
+                &[("factor", 1.0)]
+            }
+
+            fn random_keys(&self) -> Vec<&'static str> {
+                self.factors().random_keys()
+            }
+
+            fn validate(&self) -> Vec<$crate::KeyProblem> {
+                self.factors().validate()
+            }
+
+            fn validate_params(&self, params: &$params, incoming: &$crate::Incoming) -> Result<(), String> {
+                $crate::channels::validate_factors(&params.0, incoming.channels)
+            }
+        }
+    };
+}
+pub(crate) use scales_channels;
+
 /// Checks recorded factors.
 pub(crate) fn validate_factors(factors: &[Option<f64>], channels: usize) -> Result<(), String> {
     validate_per_channel("factors", factors, channels, |factor| within("factors", &[*factor], [0.0, MAX_FACTOR]))

@@ -3,9 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::channels::{ChannelFactors, certain, validate_factors};
-use crate::{Component, Incoming, IntensityTransform, KeyProblem, VolumeStatistics, Window};
-use random::Rng;
+use crate::channels::{certain, scales_channels};
+use crate::{IntensityTransform, VolumeStatistics, Window};
 use values::{Probability, Range};
 
 /// Multiplies each channel by a random factor, like nnU-Net's MultiplicativeBrightnessTransform.
@@ -24,44 +23,11 @@ pub struct Brightness {
     pub channel_probability: Probability,
 }
 
-/// The factor of each channel; `None` if it is unchanged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BrightnessParams(pub Vec<Option<f64>>);
-
-impl Brightness {
-    fn factors(&self) -> ChannelFactors {
-        ChannelFactors { factor: self.factor, probability: self.channel_probability }
-    }
-}
-
-impl Component for Brightness {
-    type Params = BrightnessParams;
-
-    fn aliases() -> &'static [&'static str] {
-        &["MultiplicativeBrightnessTransform", "BrightnessMultiplicativeTransform", "RandScaleIntensity"]
-    }
-
-    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> BrightnessParams {
-        BrightnessParams(self.factors().sample(rng, incoming.channels))
-    }
-
-    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
-        &[("factor", 1.0)]
-    }
-
-    fn random_keys(&self) -> Vec<&'static str> {
-        self.factors().random_keys()
-    }
-
-    fn validate(&self) -> Vec<KeyProblem> {
-        self.factors().validate()
-    }
-
-    fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
-        validate_factors(&params.0, incoming.channels)
-    }
-}
+scales_channels!(
+    Brightness,
+    BrightnessParams,
+    ["MultiplicativeBrightnessTransform", "BrightnessMultiplicativeTransform", "RandScaleIntensity"]
+);
 
 impl IntensityTransform for Brightness {
     fn is_identity(&self, params: &BrightnessParams) -> bool {
@@ -81,6 +47,7 @@ impl IntensityTransform for Brightness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Component, Incoming};
     use random::{Purpose, Seed};
     use volume::{Affine, Grid};
 

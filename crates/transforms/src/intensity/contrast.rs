@@ -3,12 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::channels::{ChannelFactors, certain, validate_factors};
+use crate::channels::{certain, scales_channels};
 use crate::statistics::moments::{Moments, moments};
-use crate::{
-    Component, Incoming, IntensityTransform, KeyProblem, TransformError, VolumeStatistics, WholeVolume, Window,
-};
-use random::Rng;
+use crate::{IntensityTransform, TransformError, VolumeStatistics, WholeVolume, Window};
 use simd::vectorized;
 use values::{Probability, Range};
 
@@ -29,44 +26,11 @@ pub struct Contrast {
     pub channel_probability: Probability,
 }
 
-/// The factor of each channel; `None` if it is unchanged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ContrastParams(pub Vec<Option<f64>>);
-
-impl Contrast {
-    fn factors(&self) -> ChannelFactors {
-        ChannelFactors { factor: self.factor, probability: self.channel_probability }
-    }
-}
-
-impl Component for Contrast {
-    type Params = ContrastParams;
-
-    fn aliases() -> &'static [&'static str] {
-        &["ContrastTransform", "ContrastAugmentationTransform", "RandScaleIntensityFixedMean"]
-    }
-
-    fn sample_params(&self, rng: &mut Rng, incoming: &Incoming) -> ContrastParams {
-        ContrastParams(self.factors().sample(rng, incoming.channels))
-    }
-
-    fn symmetric_ranges(&self) -> &'static [(&'static str, f64)] {
-        &[("factor", 1.0)]
-    }
-
-    fn random_keys(&self) -> Vec<&'static str> {
-        self.factors().random_keys()
-    }
-
-    fn validate(&self) -> Vec<KeyProblem> {
-        self.factors().validate()
-    }
-
-    fn validate_params(&self, params: &Self::Params, incoming: &Incoming) -> Result<(), String> {
-        validate_factors(&params.0, incoming.channels)
-    }
-}
+scales_channels!(
+    Contrast,
+    ContrastParams,
+    ["ContrastTransform", "ContrastAugmentationTransform", "RandScaleIntensityFixedMean"]
+);
 
 impl IntensityTransform for Contrast {
     fn is_identity(&self, params: &ContrastParams) -> bool {

@@ -81,7 +81,9 @@ impl<'a> VoteQueue<'a> {
         }
         let marks_background = self.source.outside == BACKGROUND;
         let mut labels = [OUTSIDE; LANES];
-        decide(&self.corners, &self.digits, &self.nearest, marks_background, &mut labels[..self.count]);
+        // A multiple of the lanes of any vector register; the last ones are not used.
+        let count = self.count.next_multiple_of(16);
+        decide(&self.corners, &self.digits, &self.nearest, marks_background, &mut labels[..count]);
         for (position, label) in self.positions[..self.count].iter().zip(labels) {
             out[*position] = self.source.winning(label);
         }
