@@ -1,6 +1,8 @@
 //! Places for results: checked before any work, so that nothing is computed that cannot be written.
 
+use std::error::Error;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::terminal::CliError;
@@ -28,7 +30,11 @@ pub fn check_folder(folder: &Path) -> Result<(), CliError> {
     if !existing.is_dir() {
         return Err(CliError::problem(format!("{} is a file", existing.display()), "name a folder for the results"));
     }
-    let failure = |error| CliError::Failure(format!("cannot write into {}: {error}", existing.display()));
+    let failure = |error: io::Error| {
+        // Without the name of the temporary file.
+        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+        CliError::Failure(format!("cannot write into {}: {cause}", existing.display()))
+    };
     temporary_file_in(&existing, TEMPORARY_PREFIX).map_err(failure).map(drop)
 }
 
@@ -91,9 +97,9 @@ mod tests {
     #[test]
     fn a_place_where_nothing_can_be_written_is_a_failure() {
         for checked in [check_folder(Path::new("/proc/results")), check_file(Path::new("/proc/scores.csv"))] {
-            assert!(
-                checked.is_err_and(|error| error.code() == 3 && error.message().starts_with("cannot write into /proc"))
-            );
+            assert!(checked.is_err_and(|error| error.code() == 3
+                && error.message().starts_with("cannot write into /proc: ")
+                && !error.message().contains(TEMPORARY_PREFIX)));
         }
     }
 }

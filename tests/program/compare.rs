@@ -78,7 +78,7 @@ fn a_folder_is_not_compared_with_itself_nor_an_unknown_metric_computed() {
         assert!(text.contains(message), "{text}");
     }
     let text = stderr_line(&dir.runner(&["evaluate", "--predictions", "truth", "--labels", "truth/"]).code(2));
-    assert!(text.contains("are the same folder"), "{text}");
+    assert!(text.contains("truth/ is given twice"), "{text}");
     // Before the files are matched, which would fail.
     let unknown = ["compare", "tools/good", "nowhere", "--labels", "truth", "--metric", "foo"];
     let text = stderr_line(&dir.runner(&unknown).code(2));

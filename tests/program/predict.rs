@@ -443,9 +443,9 @@ fn a_scan_unlike_the_training_scans_is_predicted_with_a_warning() {
     let unlike = dir.runner(&["predict", "--run", &run, "fine.nii.gz", "mr.nii.gz", "--out", "out"]).success();
     let warnings = stderr_line(&unlike);
     for part in [
-        "warning: fine.nii.gz: its voxels measure 5 x 5 x 18 mm, those of the training scans 20 x 20 x 18 mm",
+        "warning: case fine: its voxels measure 5 x 5 x 18 mm, those of the training scans 20 x 20 x 18 mm",
         "resample: { spacing_mm: [20, 20, 18] }",
-        "warning: mr.nii.gz: its intensities range from",
+        "warning: case mr: its intensities range from",
     ] {
         assert!(warnings.contains(part), "{part} is missing in {warnings}");
     }

@@ -57,7 +57,7 @@ pub(in crate::commands) fn predict_case(
     let image = subject.images.first().map(|path| path.as_path()).unwrap_or(Path::new(""));
     let unlike_training = unlike_training(settings, &volume);
     for difference in unlike_training.iter().flatten().filter(|difference| difference.kind.is_harmful()) {
-        bar.line(&format!("warning: {}: {}", subject.name, difference.message));
+        bar.line(&format!("warning: case {}: {}", subject.name, difference.message));
     }
     let mut report = |done, total| bar.show(done, total);
     let own_subject = settings.of_own_data.then_some(subject.name.as_str());

@@ -15,6 +15,7 @@ use super::problem::{Problem, Problems};
 mod assemble;
 mod background;
 mod chain;
+mod channels;
 pub mod data;
 mod fine_tuning;
 mod inference;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::channels::check_same_channels;
 use super::{Diagnostics, loss_weights, previous, sampler, targets, training};
 use crate::experiment::load::Document;
 use crate::experiment::problem::{Problem, Problems};
@@ -12,7 +13,6 @@ use crate::previous::PreviousRuns;
 use dataset::alignment::{Role, axis_order, check_same_axis_order};
 use dataset::cache::Cache;
 use dataset::contained_labels::contained_labels;
-use dataset::expected_channels::ExpectedChannels;
 use dataset::sources::{self, Incomplete, Listing};
 use dataset::split::{self, Parts};
 use dataset::subject::Subject;
@@ -242,21 +242,11 @@ fn read_grids(diagnostics: &mut Diagnostics, listing: &Listing) -> (BTreeMap<Str
     }
     diagnostics.unreadable(unreadable);
     diagnostics.files("files cannot be read", unsupported, "convert the files, or remove the subjects");
-    let declared = Some(listing.channel_names.len()).filter(|count| *count > 0);
-    let expected = ExpectedChannels::of(channels_of.iter().map(|(_, channels)| *channels), declared);
-    let others = channels_of.iter().filter_map(|(subject, channels)| {
-        let expected = expected.filter(|expected| expected.count != *channels)?;
-        Some(format!("subject {}: {}", subject.name, expected.difference(&subject.images, *channels)))
-    });
-    diagnostics.files(
-        "subjects have another number of channels",
-        others.collect(),
-        "correct the files, or remove the subjects; all need the same channels",
-    );
+    let channels = check_same_channels(diagnostics, listing, &channels_of);
     for (fix, messages) in mismatches {
         diagnostics.files("files have other grids than their images", messages, &fix);
     }
-    (grids, expected.map_or(1, |expected| expected.count))
+    (grids, channels)
 }
 
 fn check_grids(diagnostics: &mut Diagnostics, grids: &BTreeMap<String, Grid>) {
