@@ -215,17 +215,17 @@ impl<'a> Resampler<'a> {
         let shape = self.request.mapping.source_shape;
         let mut queue = VoteQueue::new(source);
         let mut interior = [[0; 2]; ROWS_PER_TILE];
-        for row in 0..tile.count {
+        let interior = &mut interior[..tile.count];
+        for (row, interior) in interior.iter_mut().enumerate() {
             let [start, end] = tile.inside[row];
-            interior[row] = intersection(tile.interior[row], [start, end]);
+            *interior = intersection(tile.interior[row], [start, end]);
             let from = row * rows.length;
             label[from..from + start].fill(source.outside);
             label[from + end..from + rows.length].fill(source.outside);
-            for z in (start..interior[row][0]).chain(interior[row][1]..end) {
+            for z in (start..interior[0]).chain(interior[1]..end) {
                 label[from + z] = source.vote(shape, rows.point(row, z));
             }
         }
-        let interior = &interior[..tile.count];
         match &self.aligned {
             Some(along_z) => along_z.look_up_rows(&source, rows, interior, &mut queue, label),
             None => look_up_interior(&source, rows, interior, &mut queue, label),

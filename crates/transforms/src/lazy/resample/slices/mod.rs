@@ -4,17 +4,18 @@
 //! So all voxels of a row have the same interpolation weights, and their neighbours are the same voxels of four rows of the
 //! source: nothing is gathered, and nothing interpolated along z.
 
+mod labels;
+
 use std::ops::Range;
 
 use simd::{prefetch, vectorized};
 
 use super::request::{Request, Slice};
-use super::source::{ImageSource, LabelSource};
-use super::votes::VoteQueue;
+use super::source::ImageSource;
 use crate::lazy::fixed_point::{ONE, fixed, split};
 use crate::lazy::index_mapping::IndexMapping;
 use crate::{Convention, Interpolation};
-use volume::{Affine, Label, offset};
+use volume::{Affine, offset};
 
 /// Voxels along z that are computed together, and more of them for long rows.
 const GROUP: usize = 8;
@@ -50,7 +51,7 @@ pub(super) fn fill(request: &Request, first_x: usize, slices: &mut [Slice]) {
             interpolate(source, *border, &rows, &along_z, image);
         }
         if let (Some(label), Some(source)) = (label.as_mut(), request.labels) {
-            look_up(&source, request.mapping.source_shape, &rows, &along_z, label);
+            labels::look_up(&source, request.mapping.source_shape, &rows, &along_z, label);
         }
     }
 }
@@ -235,85 +236,5 @@ fn mix_with_border(source: &ImageSource, border: f32, row: &Row, first: usize, o
         let position = offset(source.shape, [local(0), local(1), first - source.start[2]]);
         let values = &source.values[position..][..out.len()];
         out.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * weight);
-    }
-}
-
-/// Interpolates the labels of the rows at one x.
-fn look_up(source: &LabelSource, volume: [usize; 3], rows: &[Row], along_z: &AlongZ, label: &mut [Label]) {
-    let AlongZ { length, inside, first, .. } = along_z;
-    for (row, out) in rows.iter().zip(label.chunks_exact_mut(*length)) {
-        if row.neighbours == Neighbours::None || inside.is_empty() {
-            out.fill(source.outside);
-            continue;
-        }
-        out[..inside.start].fill(source.outside);
-        out[inside.end..].fill(source.outside);
-        if row.neighbours == Neighbours::Some {
-            for (z, label) in (*first as i64..).zip(&mut out[inside.clone()]) {
-                *label = source.vote(volume, [row.point[0], row.point[1], z * ONE]);
-            }
-        }
-    }
-    if !inside.is_empty() {
-        vote(source, rows, along_z, label);
-    }
-}
-
-/// Interpolates the labels of rows between four rows of the source; where these are equal, no weights are compared.
-fn vote(source: &LabelSource, rows: &[Row], along_z: &AlongZ, label: &mut [Label]) {
-    let AlongZ { length, inside, first, .. } = along_z;
-    let mut are_different = vec![false; rows.len()];
-    copy_and_compare(source.labels, (source.start, source.shape), rows, along_z, label, &mut are_different);
-    let mut queue = VoteQueue::new(*source);
-    for (index, row) in rows.iter().enumerate().filter(|(index, _)| are_different[*index]) {
-        let (positions, [x, y]) = (row.positions(source.start, source.shape, *first), row.point);
-        for z in 0..inside.len() {
-            let [a, b, c, d] = positions.map(|position| source.labels[position + z]);
-            queue.vote(label, index * length + inside.start + z, [a, a, b, b, c, c, d, d], [x, y, 0]);
-        }
-    }
-    queue.finish(label);
-}
-
-vectorized! {
-    /// Copies the first of the four source rows of each row that has all of them, and finds out whether they differ.
-    fn copy_and_compare(
-        labels: &[Label],
-        block: ([usize; 3], [usize; 3]),
-        rows: &[Row],
-        along_z: &AlongZ,
-        out: &mut [Label],
-        are_different: &mut [bool],
-    ) {
-        let AlongZ { length: row_length, inside, first: slice, .. } = along_z;
-        let length = inside.len();
-        for ((row, out), are_different) in rows.iter().zip(out.chunks_exact_mut(*row_length)).zip(are_different) {
-            if row.neighbours != Neighbours::All {
-                continue;
-            }
-            let [a, b, c, d] = row.positions(block.0, block.1, *slice);
-            along_z.prefetch(labels, block.1, a);
-            let from = |position: usize| &labels[position..position + length];
-            let ([a, b, c, d], out) = ([from(a), from(b), from(c), from(d)], &mut out[inside.start..inside.end]);
-            let mut bits = [0; GROUP];
-            let mut first = 0;
-            while first + GROUP <= length {
-                let (a, b) = (&a[first..first + GROUP], &b[first..first + GROUP]);
-                let (c, d) = (&c[first..first + GROUP], &d[first..first + GROUP]);
-                let out = &mut out[first..first + GROUP];
-                for lane in 0..GROUP {
-                    bits[lane] |= (a[lane] ^ b[lane]) | (a[lane] ^ c[lane]) | (a[lane] ^ d[lane]);
-                    out[lane] = a[lane];
-                }
-                // The last labels may overlap those before.
-                let left = length - first - GROUP;
-                first += if left == 0 || left >= GROUP { GROUP } else { left };
-            }
-            for index in first..length {
-                bits[0] |= (a[index] ^ b[index]) | (a[index] ^ c[index]) | (a[index] ^ d[index]);
-                out[index] = a[index];
-            }
-            *are_different = bits != [0; GROUP];
-        }
     }
 }
