@@ -368,8 +368,9 @@ train: { epochs: 2 }
         let problems = |files: &str| {
             std::fs::write(path("cases.csv"), format!("subject,image,label\n{files}")).unwrap();
             let table = format!("table: {{ file: \"{}\" }}", path("cases.csv").display());
-            let text =
-                VALID.replace("phantom: { subjects: 10 }", &table).replace("source:", "labels: { 1: a }, source:");
+            let text = VALID
+                .replace("phantom: { subjects: 10 }", &table)
+                .replace("source:", "labels: { 1: a }, split: { first: 1 }, source:");
             summarize_dataset(&parse("a.yaml", &text).unwrap(), Path::new("cache")).unwrap_err()
         };
         let found = problems("a,a.nii,a_label.nii\nb,b.nii,b_label.nii\nc,c.nii,c_label.nii\n");
