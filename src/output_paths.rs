@@ -1,6 +1,5 @@
 //! Places for results: checked before any work, so that nothing is computed that cannot be written.
 
-use std::error::Error;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,11 +29,9 @@ pub fn check_folder(folder: &Path) -> Result<(), CliError> {
     if !existing.is_dir() {
         return Err(CliError::problem(format!("{} is a file", existing.display()), "name a folder for the results"));
     }
-    let failure = |error: io::Error| {
-        // Without the name of the temporary file.
-        let cause = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-        CliError::Failure(format!("cannot write into {}: {cause}", existing.display()))
-    };
+    // The whole error names the temporary file.
+    let failure =
+        |error: io::Error| CliError::Failure(format!("cannot write into {}: {}", existing.display(), error.kind()));
     temporary_file_in(&existing, TEMPORARY_PREFIX).map_err(failure).map(drop)
 }
 

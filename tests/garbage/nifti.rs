@@ -198,7 +198,7 @@ fn files_of_other_formats_are_recognized() {
     assert_messages(messages);
     let folder = tempfile::tempdir().unwrap();
     let error = read_header(folder.path()).unwrap_err().to_string();
-    assert!(error.ends_with("expected a single NIfTI file, got a folder; name a file"), "{error}");
+    assert!(error.ends_with("is a folder; name a file that ends with .nii or .nii.gz"), "{error}");
 }
 
 #[test]

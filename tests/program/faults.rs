@@ -80,7 +80,7 @@ fn a_read_only_folder_is_reported_and_not_changed() {
     let before = contents(&run);
     disk.forbid_writing();
     let message = stderr_line(&dir.runner(&["run", "tiny.yaml"]).code(3));
-    assert!(message.contains("cannot write into runs: Read-only"), "{message}");
+    assert!(message.contains("cannot write into runs: read-only filesystem"), "{message}");
     let resume = ["run", "--resume", run.to_str().unwrap(), "--set", "train.epochs=3"];
     assert!(stderr_line(&dir.runner(&resume).code(3)).contains("Read-only"));
     assert!(contents(&run) == before);

@@ -246,13 +246,15 @@ fn targets_that_contradict_each_other_are_problems() {
         ("metrics=[{dice: {regions: {Tumor core: [2]}}}]", "`Tumor core` cannot be a region's name"),
         ("preprocess=[{keep_largest: {}}]", "keep_largest means every label above 0, which includes the ignored one"),
         ("preprocess=[{sequential_labels: {}}]", "sequential_labels gives the ignored label 4 another value"),
-        (
-            "augment=[{maybe: {steps: [{remap_labels: {map: {4: 1}}}]}}]",
-            "maybe gives the ignored label 4 another value",
-        ),
     ] {
         let text = stderr_line(&check(set).code(2));
         assert!(text.contains(message), "{set}: {text}");
     }
     check("data.ignore_label=ignore").success();
+    // A label of dataset.json that is replaced is not ignored.
+    let replaced = "preprocess=[{remap_labels: {map: {4: 0}}}]";
+    check(replaced).success();
+    let both = dir.runner(&["check", "tiny.yaml", "--set", "data.ignore_label=4", "--set", replaced]);
+    let text = stderr_line(&both.code(2));
+    assert!(text.contains("remap_labels gives the ignored label 4 another value"), "{text}");
 }

@@ -181,15 +181,13 @@ fn check_label_regions(diagnostics: &mut Diagnostics) {
 
 /// Checks that no transform gives the ignored label another value.
 fn check_renumbering(diagnostics: &mut Diagnostics, ignore: Label) {
-    fn renumbers(step: &Transform, ignore: Label) -> bool {
-        match step {
-            Transform::SequentialLabels(_) => true,
-            Transform::RemapLabels(step) => step.map.get(&ignore).is_some_and(|value| *value != ignore),
-            _ => step.nested_steps().iter().any(|step| renumbers(step, ignore)),
-        }
-    }
+    let renumbers = |step: &Transform| match step {
+        Transform::SequentialLabels(_) => true,
+        Transform::RemapLabels(step) => step.map.get(&ignore).is_some_and(|value| *value != ignore),
+        _ => false,
+    };
     for (chain, steps) in diagnostics.document.experiment.chains() {
-        for (index, step) in steps.iter().enumerate().filter(|(_, step)| renumbers(step, ignore)) {
+        for (index, step) in steps.iter().enumerate().filter(|(_, step)| renumbers(step)) {
             let message = format!("{} gives the ignored label {ignore} another value", step.name());
             let help = "change other labels only, by `remap_labels`, or do not ignore this one";
             diagnostics.problem(&format!("{chain}.{index}"), message, help);
