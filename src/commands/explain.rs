@@ -18,7 +18,7 @@ Examples:
   runner explain RandomFlip")]
 pub struct ExplainArgs {
     /// Key, section or component, such as `sampler.label`, `learning_rate` or `flip` [default: an overview]. A name that
-    /// stands in several places is listed with the path of each.
+    /// occurs in several places is listed with the path of each.
     key: Option<String>,
 }
 

@@ -1,7 +1,8 @@
 //! `runner predict`: predicts label maps of new images with one trained run or an ensemble.
 //!
-//! `cases` finds the images and names the cases, `channel_patterns` those of a pattern per channel, `outputs` decides which of them need a prediction, `claimed` shares these
-//! among processes, and `case` predicts one and writes its label map and its record.
+//! `cases` finds the images and names the cases, `channel_patterns` those of a pattern per channel, `outputs` decides which
+//! of them need a prediction, `claimed` shares these among processes, and `case` predicts one and writes its label map and
+//! its record.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -30,7 +30,7 @@ impl Manual {
         let lines: String = topics.iter().map(line).collect();
         let example = topics.first().map(|(path, _)| path.as_str()).unwrap_or_default();
         format!(
-            "`{name}` stands in {} places:\n{lines}\n`runner explain PATH` describes one of them, for example \
+            "`{name}` occurs in {} places:\n{lines}\n`runner explain PATH` describes one of them, for example \
              `runner explain {example}`.\n",
             topics.len()
         )
@@ -116,7 +116,7 @@ mod tests {
     fn a_name_that_stands_in_several_places_is_listed_with_their_paths() {
         let manual = Manual::experiment();
         let text = manual.list("epochs", &manual.find("epochs").unwrap());
-        assert!(text.starts_with("`epochs` stands in 2 places:\n  train.epochs         "), "{text}");
+        assert!(text.starts_with("`epochs` occurs in 2 places:\n  train.epochs         "), "{text}");
         assert!(text.contains("\n  train.freeze.epochs  ") && text.contains("`runner explain train.epochs`"), "{text}");
     }
 
